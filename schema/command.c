@@ -1,0 +1,244 @@
+#include "schema/command.h"
+
+#include "schema/limits.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <inttypes.h>
+
+enum { NUMBER_TEXT_BYTES = 32 }; /* the longest text of an int64 or a %.17g double */
+
+static const command_spec_t s_specs[COMMAND_COUNT] = {
+#define KV_COMMAND(name, least, most, flags, keys, merge, group, arguments, summary)               \
+    {COMMAND_##name, #name,         least,  most,      COMMAND_##flags,                            \
+     KEYS_##keys,    MERGE_##merge, #group, arguments, summary},
+#include "schema/commands.def"
+#undef KV_COMMAND
+};
+
+const command_spec_t *command_spec (command_id_t id)
+{
+    KV_ASSERT ((unsigned)id < COMMAND_COUNT);
+    return &s_specs[id];
+}
+
+/* A name as a big-endian number, so that numbers sort as the names do. */
+typedef unsigned __int128 name_key_t;
+
+static bool s_name_key (kv_slice_t name, name_key_t *key)
+{
+    if (name.size == 0 || name.size > KV_COMMAND_NAME_BYTES_MAX)
+        return false;
+    name_key_t number = 0;
+    for (size_t i = 0; i < KV_COMMAND_NAME_BYTES_MAX; i++) {
+        uint8_t c = i < name.size ? name.data[i] : 0;
+        if (c >= 'a' && c <= 'z')
+            c = (uint8_t)(c - 32);
+        number = number << 8 | c;
+    }
+    *key = number;
+    return true;
+}
+
+const command_spec_t *command_find (kv_slice_t name)
+{
+    name_key_t wanted;
+    if (!s_name_key (name, &wanted))
+        return NULL;
+    size_t low = 0;
+    size_t high = COMMAND_COUNT;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        name_key_t here;
+        bool named = s_name_key (kv_slice_text (s_specs[middle].name), &here);
+        KV_ASSERT (named);
+        if (here == wanted)
+            return &s_specs[middle];
+        if (here < wanted)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
+}
+
+command_t command_make (void)
+{
+    return (command_t){0};
+}
+
+void command_free (command_t *self)
+{
+    free (self->argv);
+    free (self->numbers);
+    *self = command_make ();
+}
+
+static void s_reserve (command_t *self, uint32_t count)
+{
+    if (count <= self->capacity)
+        return;
+    uint32_t capacity = self->capacity ? self->capacity : 16;
+    while (capacity < count)
+        capacity *= 2;
+    kv_slice_t *argv = realloc (self->argv, capacity * sizeof *argv);
+    KV_ASSERT (argv != NULL);
+    self->argv = argv;
+    self->capacity = capacity;
+}
+
+/* C2: stores the text of a number at the place of argument `index`. */
+static kv_status_t s_read_number (command_t *self, reader_t *at, uint32_t index)
+{
+    size_t wanted = (size_t)self->argc * NUMBER_TEXT_BYTES;
+    if (self->numbers_bytes < wanted) {
+        /* Grown once per command to its full size, so that earlier arguments stay where they are. */
+        char *numbers = realloc (self->numbers, wanted);
+        KV_ASSERT (numbers != NULL);
+        self->numbers = numbers;
+        self->numbers_bytes = wanted;
+    }
+    char *text = self->numbers + (size_t)index * NUMBER_TEXT_BYTES;
+    int64_t integer;
+    uint64_t large;
+    double real;
+    int length;
+    if (reader_int (at, &integer) == KV_OK)
+        length = snprintf (text, NUMBER_TEXT_BYTES, "%" PRId64, integer);
+    else if (reader_uint (at, &large) == KV_OK)
+        length = snprintf (text, NUMBER_TEXT_BYTES, "%" PRIu64, large);
+    else if (reader_double (at, &real) == KV_OK)
+        length = snprintf (text, NUMBER_TEXT_BYTES, "%.17g", real);
+    else
+        return KV_BAD_REQUEST;
+    KV_ASSERT (length > 0 && length < NUMBER_TEXT_BYTES);
+    self->argv[index] = kv_slice (text, (size_t)length);
+    return KV_OK;
+}
+
+kv_status_t command_read (command_t *self, reader_t *at, const char **why)
+{
+    const uint8_t *start = at->at;
+    uint32_t count;
+    *why = "each command is an array [NAME, argument...]";
+    if (reader_array (at, &count) != KV_OK || count == 0)
+        return KV_BAD_REQUEST;
+    *why = "a command has more arguments than the protocol allows";
+    if (count > KV_COMMAND_ARGS_MAX)
+        return KV_BAD_REQUEST;
+    s_reserve (self, count);
+    self->argc = count;
+    *why = "a command's name is a string";
+    if (reader_bytes (at, &self->argv[0]) != KV_OK)
+        return KV_BAD_REQUEST;
+    *why = "an argument is a string, binary, integer or float";
+    for (uint32_t i = 1; i < count; i++) {
+        if (reader_bytes (at, &self->argv[i]) != KV_OK && s_read_number (self, at, i) != KV_OK)
+            return KV_BAD_REQUEST;
+    }
+    self->raw = kv_slice (start, (size_t)(at->at - start));
+    /* Most batches repeat one command: the last row found is the first guess. */
+    if (!self->spec || !kv_slice_is_word (self->argv[0], self->spec->name))
+        self->spec = command_find (self->argv[0]);
+    return KV_OK;
+}
+
+/* How many bytes of a client's own text an error message repeats. */
+static int s_quoted (kv_slice_t text)
+{
+    return text.size < 128 ? (int)text.size : 128;
+}
+
+static kv_status_t s_check_keys (const command_t *self, char *text, size_t text_bytes)
+{
+    uint32_t keys = command_key_count (self);
+    for (uint32_t i = 0; i < keys; i++) {
+        size_t size = self->argv[command_key_index (self, i)].size;
+        if (size == 0) {
+            snprintf (text, text_bytes, "ERR a key has 1 byte at least; this one is empty");
+            return KV_BAD_VALUE;
+        }
+        if (size > KV_KEY_BYTES_MAX) {
+            snprintf (text, text_bytes, "ERR the key has %zu bytes; %d are allowed", size,
+                      KV_KEY_BYTES_MAX);
+            return KV_TOO_LARGE;
+        }
+    }
+    return KV_OK;
+}
+
+kv_status_t command_check (const command_t *self, char *text, size_t text_bytes)
+{
+    const command_spec_t *spec = self->spec;
+    if (!spec) {
+        snprintf (text, text_bytes, "ERR unknown command '%.*s'; HELP lists those there are",
+                  s_quoted (self->argv[0]), (const char *)self->argv[0].data);
+        return KV_UNKNOWN_COMMAND;
+    }
+    bool pairs_broken = spec->keys == KEYS_PAIRS && self->argc % 2 == 0;
+    if (self->argc < spec->least || (spec->most && self->argc > spec->most) || pairs_broken) {
+        char lower[KV_COMMAND_NAME_BYTES_MAX + 1] = {0};
+        for (size_t i = 0; spec->name[i]; i++)
+            lower[i] = (char)(spec->name[i] | 32);
+        snprintf (text, text_bytes, "ERR wrong number of arguments for '%s' command", lower);
+        return KV_WRONG_ARITY;
+    }
+    return s_check_keys (self, text, text_bytes);
+}
+
+uint32_t command_key_count (const command_t *self)
+{
+    KV_ASSERT (self->spec != NULL);
+    switch (self->spec->keys) {
+    case KEYS_FIRST: return 1;
+    case KEYS_ALL: return self->argc - 1;
+    case KEYS_PAIRS: return (self->argc - 1) / 2;
+    case KEYS_NONE:
+    case KEYS_CURSOR:
+    case KEYS_EVERY:
+    case KEYS_COORDINATOR: return 0;
+    }
+    return 0;
+}
+
+uint32_t command_key_index (const command_t *self, uint32_t n)
+{
+    return self->spec->keys == KEYS_PAIRS ? 1 + 2 * n : 1 + n;
+}
+
+static void s_help_line (writer_t *line, const command_spec_t *spec)
+{
+    writer_raw (line, kv_slice_text (spec->name));
+    if (spec->arguments[0]) {
+        writer_raw (line, kv_slice_text (" "));
+        writer_raw (line, kv_slice_text (spec->arguments));
+    }
+    writer_raw (line, kv_slice_text ("\n    "));
+    writer_raw (line, kv_slice_text (spec->summary));
+    writer_raw (line, kv_slice_text ("  [@"));
+    writer_raw (line, kv_slice_text (spec->group));
+    writer_raw (line, kv_slice_text ("]\n"));
+}
+
+static bool s_help_wants (const command_spec_t *spec, kv_slice_t what)
+{
+    if (what.size == 0)
+        return true;
+    if (what.data[0] != '@')
+        return command_find (what) == spec;
+    return kv_slice_equal (kv_slice (what.data + 1, what.size - 1), kv_slice_text (spec->group));
+}
+
+bool command_help (writer_t *out, kv_slice_t what)
+{
+    writer_t text = writer_make (SIZE_MAX);
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (s_help_wants (&s_specs[i], what))
+            s_help_line (&text, &s_specs[i]);
+    }
+    bool found = text.size > 0;
+    if (found)
+        writer_text (out, kv_slice (text.data, text.size - 1));
+    writer_free (&text);
+    return found;
+}

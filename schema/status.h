@@ -1,0 +1,36 @@
+/* status - the one table of status codes, and the assertion that guards our own invariants.
+ *
+ * A function that can fail returns kv_status_t and puts its results in its last parameters.
+ * Faults of peers, disks, configurations and users are statuses; our own bugs are KV_ASSERTs. */
+#ifndef KVDB_SCHEMA_STATUS_H
+#define KVDB_SCHEMA_STATUS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum {
+#define KV_STATUS(name, number, meaning) KV_##name = (number),
+#include "schema/status.def"
+#undef KV_STATUS
+} kv_status_t;
+
+#define KV_CHECK_RESULT __attribute__ ((warn_unused_result))
+#define KV_PRINTF(format_at, first) __attribute__ ((format (printf, format_at, first)))
+
+/* The symbolic name ("BUSY"), or "UNLISTED" for a number that is not in the table. Static text. */
+const char *kv_status_name (kv_status_t status);
+
+/* One sentence on what the status means. Static text. */
+const char *kv_status_meaning (kv_status_t status);
+
+/* Checked in release builds too: a broken invariant must never go on to damage data. */
+#define KV_ASSERT(condition)                                                                       \
+    do {                                                                                           \
+        if (__builtin_expect (!(condition), 0))                                                    \
+            kv_assert_failed (#condition, __FILE__, __LINE__);                                     \
+    } while (0)
+
+/* Prints the failed condition to stderr and aborts. */
+_Noreturn void kv_assert_failed (const char *condition, const char *file, int line);
+
+#endif
