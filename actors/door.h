@@ -1,0 +1,102 @@
+/* door - a bound ROUTER socket that outsiders may connect to, and what protects us from them.
+ *
+ * libzmq queues whatever a peer sends before anyone can look at it: frames of a message that never
+ * ends pile up unseen, and replies a peer never reads pile up behind it. The door keeps both
+ * bounded:
+ *
+ *   O1  a frame is max_frame_bytes at most (ZMQ_MAXMSGSIZE, set before bind).
+ *   O2  a connection that has received more than max_pending_bytes that have not come out as whole
+ *       messages is shut down. (TCP_INFO's bytes received, against what was delivered.)
+ *   O3  replies that a peer has not read are max_output_bytes at most per peer, and
+ *       max_total_output_bytes over all; what would go over is dropped and counted.
+ *   O4  at most max_connections are open; further ones are shut down at once.
+ *   O5  sending never blocks: a peer that is gone, or whose queue is full, is reported.
+ *
+ * A peer is named by the identity libzmq gave its connection. An envelope is every frame before
+ * the last of a message (identity, further addresses, the empty delimiter of a REQ peer), packed
+ * as (2 bytes length, bytes) per frame; a reply goes back to it frame by frame.
+ *
+ * Owner: exactly one thread (the actor that polls door_socket and door_monitor). */
+#ifndef KVDB_ACTORS_DOOR_H
+#define KVDB_ACTORS_DOOR_H
+
+#include "actors/blob.h"
+#include "actors/log.h"
+
+typedef struct door door_t;
+
+enum { DOOR_ENVELOPE_BYTES_MAX = 4096 };
+
+typedef struct {
+    void *context;        /* the libzmq context; borrowed */
+    const char *name;     /* for log lines: "clients", "nodes"; borrowed */
+    const char *endpoint; /* "tcp://127.0.0.1:7000", "tcp://[::1]:*", "inproc://..." */
+    int64_t max_frame_bytes;
+    int64_t max_pending_bytes;      /* O2; more than max_frame_bytes */
+    int64_t max_output_bytes;       /* O3 */
+    int64_t max_total_output_bytes; /* O3 */
+    int max_connections;            /* O4 */
+    int high_water_mark;            /* messages queued per peer and direction */
+    const log_t *log;               /* borrowed */
+} door_options_t;
+
+/* Creates, sets every option, binds. KV_IO (address in use, no such host, no permission...) with a
+ * one-line reason in `why` (may be NULL). */
+KV_CHECK_RESULT kv_status_t door_open (const door_options_t *options, door_t **out, char *why,
+                                       size_t why_bytes);
+
+/* Unbinds, lets queued replies out for at most linger_ms, closes. */
+void door_close (door_t **self_p, int linger_ms);
+
+/* The bound endpoint with its real port. */
+const char *door_endpoint (const door_t *self);
+
+/* Sockets to poll for input: the ROUTER, and the monitor of its connections. */
+void *door_socket (door_t *self);
+void *door_monitor (door_t *self);
+
+typedef struct {
+    uint8_t envelope[DOOR_ENVELOPE_BYTES_MAX];
+    size_t envelope_bytes;
+    blob_t *body; /* the last frame; the receiver owns the reference */
+} door_message_t;
+
+/* The next message, without waiting. KV_END: none there now. Messages with too many frames
+ * (KV_CLIENT_FRAMES_MAX) or an over-long envelope are taken out, counted and passed over. Small bodies are copied out of libzmq's receive block,
+ * large ones handed on as they are. */
+KV_CHECK_RESULT kv_status_t door_receive (door_t *self, door_message_t *out);
+
+/* The next message with all its frames after the identity as blobs (for the nodes' door): frames[]
+ * has room for `most`; the receiver owns the references. KV_END: none there now. */
+KV_CHECK_RESULT kv_status_t door_receive_frames (door_t *self, uint8_t *identity,
+                                                 size_t *identity_bytes, blob_t **frames,
+                                                 size_t most, size_t *count);
+
+/* Sends one body to an envelope; takes the reference over whatever happens. KV_UNAVAILABLE: the peer is
+ * gone; KV_BUSY: it does not read (O3). */
+KV_CHECK_RESULT kv_status_t door_send (door_t *self, kv_slice_t envelope, blob_t *body);
+
+/* Sends frames to an identity, all or none; takes the references over. Same statuses. Not counted
+ * under O3: between broker and nodes the requests themselves are bounded. */
+KV_CHECK_RESULT kv_status_t door_send_frames (door_t *self, kv_slice_t identity, blob_t **frames,
+                                              size_t count);
+
+/* Call when door_monitor is readable, and every 100 ms or so: learns of closed connections, shuts
+ * down those that break O2 or O4. */
+void door_tend (door_t *self);
+
+/* The next peer whose connection has ended since door_tend, or KV_END. */
+KV_CHECK_RESULT kv_status_t door_next_gone (door_t *self, uint8_t *identity,
+                                            size_t *identity_bytes);
+
+typedef struct {
+    uint64_t connections, accepted, refused; /* now; ever; over O4 */
+    uint64_t messages_in, messages_out, bytes_in, bytes_out;
+    uint64_t dropped_in;   /* malformed envelopes */
+    uint64_t dropped_out;  /* peers gone or not reading */
+    uint64_t shut_down;    /* O2 */
+    uint64_t output_bytes; /* handed to libzmq and not yet sent */
+} door_stats_t;
+door_stats_t door_stats (const door_t *self);
+
+#endif

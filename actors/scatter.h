@@ -1,0 +1,52 @@
+/* scatter - takes a request apart: commands into pieces, each for one shard.
+ *
+ *   P1  a piece concerns one shard; what a command does within one shard stays one piece, and so
+ *       stays atomic there.
+ *   P2  the pieces of a scatter stand in the order of the commands they come from.
+ *   P3  a command whose keys all live on one shard is one piece and travels as it was sent.
+ *
+ * A command for every node (KEYS, DBSIZE, FLUSHALL) gets a piece per node that owns shards, under
+ * the name of the lowest of them: it goes where that shard's owner is.
+ *
+ * The broker and a client that knows the topology share this. Pure. Owner: one thread. */
+#ifndef KVDB_ACTORS_SCATTER_H
+#define KVDB_ACTORS_SCATTER_H
+
+#include "actors/shard_map.h"
+#include "schema/command.h"
+
+typedef struct {
+    uint32_t command; /* index in the batch */
+    uint32_t shard;
+    uint32_t first_key; /* into scatter->keys, if key_count > 0 */
+    uint32_t key_count; /* keys of a command that was split; 0: the whole command */
+} piece_t;
+
+typedef struct {
+    piece_t *pieces; /* owned */
+    uint32_t count;
+    uint32_t capacity;
+    uint32_t *keys; /* owned: of split commands, which keys (0, 1, ...) each piece has */
+    uint32_t key_count;
+    uint32_t key_capacity;
+} scatter_t;
+
+void scatter_free (scatter_t *self);
+
+/* Forgets the pieces, keeps the memory. */
+void scatter_reset (scatter_t *self);
+
+/* Appends the pieces of a command that command_check accepted and whose keys are not NONE or
+ * COORDINATOR. `text` receives what is wrong: KV_BAD_VALUE for a scan cursor that names no shard,
+ * KV_TOO_LARGE for a value of a split command above max_value_bytes (a command that is split must
+ * not fail on one shard for what could be seen before). */
+KV_CHECK_RESULT kv_status_t scatter_command (scatter_t *self, uint32_t index,
+                                             const command_t *command, const shard_map_t *map,
+                                             int64_t max_value_bytes, char *text,
+                                             size_t text_bytes);
+
+/* Appends the encoded command of one piece. `command` is the one the piece was cut from. */
+void scatter_encode (const scatter_t *self, const piece_t *piece, const command_t *command,
+                     writer_t *out);
+
+#endif
