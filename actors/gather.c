@@ -136,7 +136,7 @@ void gather_piece_failed (gather_t *self, const piece_t *piece, kv_status_t code
 }
 
 /* MERGE_BY_KEY: hands each value of the piece's array to its key. */
-static kv_status_t s_values_by_key (slot_t *slot, const scatter_t *scatter, const piece_t *piece,
+static kv_status_t s_values_by_key (slot_t *slot, const uint32_t *keys, const piece_t *piece,
                                     kv_slice_t value)
 {
     reader_t at = reader_make (value);
@@ -144,15 +144,15 @@ static kv_status_t s_values_by_key (slot_t *slot, const scatter_t *scatter, cons
     if (reader_array (&at, &count) != KV_OK || count != piece->key_count)
         return KV_INTERNAL;
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t key = scatter->keys[piece->first_key + i];
+        uint32_t key = keys[piece->first_key + i];
         if (key >= slot->value_count || reader_skip (&at, &slot->values[key]) != KV_OK)
             return KV_INTERNAL;
     }
     return KV_OK;
 }
 
-static kv_status_t s_merge (slot_t *slot, const scatter_t *scatter, const piece_t *piece,
-                            uint32_t ordinal, kv_slice_t value)
+static kv_status_t s_merge (slot_t *slot, const uint32_t *keys, const piece_t *piece,
+                            kv_slice_t value)
 {
     reader_t at = reader_make (value);
     uint32_t count;
@@ -164,24 +164,24 @@ static kv_status_t s_merge (slot_t *slot, const scatter_t *scatter, const piece_
         slot->sum += number;
         return KV_OK;
     case MERGE_ALL_OK: return KV_OK;
-    case MERGE_BY_KEY: return s_values_by_key (slot, scatter, piece, value);
+    case MERGE_BY_KEY: return s_values_by_key (slot, keys, piece, value);
     case MERGE_CONCAT:
         if (reader_array (&at, &count) != KV_OK)
             return KV_INTERNAL;
         slot->joined += count;
-        slot->values[ordinal] = kv_slice (at.at, reader_left (&at));
+        /* In the order of arrival: a set has no other. */
+        slot->values[slot->pieces - slot->waiting] = kv_slice (at.at, reader_left (&at));
         return KV_OK;
     case MERGE_NONE: break;
     }
     KV_ASSERT (!"a command that may be split");
 }
 
-void gather_piece (gather_t *self, const scatter_t *scatter, const piece_t *piece, uint32_t ordinal,
+void gather_piece (gather_t *self, const uint32_t *keys, const piece_t *piece,
                    const result_t *result)
 {
     slot_t *slot = &self->slots[piece->command];
     KV_ASSERT (piece->command < self->commands && slot->spec);
-    KV_ASSERT (ordinal < slot->pieces);
     kv_status_t status = result->status;
     if (slot->pieces == 1) {
         slot->result = result->raw;
@@ -189,7 +189,7 @@ void gather_piece (gather_t *self, const scatter_t *scatter, const piece_t *piec
         s_piece_done (self, slot);
         return;
     }
-    if (status == KV_OK && s_merge (slot, scatter, piece, ordinal, result->value) != KV_OK) {
+    if (status == KV_OK && s_merge (slot, keys, piece, result->value) != KV_OK) {
         gather_piece_failed (self, piece, KV_INTERNAL, "ERR a node answered out of form", 0);
         return;
     }

@@ -32,9 +32,9 @@ void gather_settle (gather_t *self, uint32_t command, kv_slice_t result);
 /* Keeps a reference to the blob that later results point into. */
 void gather_keep (gather_t *self, blob_t *reply);
 
-/* One piece's result, as it came from a node. `ordinal` counts the command's pieces from 0; the
- * slices must stay valid (gather_keep). */
-void gather_piece (gather_t *self, const scatter_t *scatter, const piece_t *piece, uint32_t ordinal,
+/* One piece's result, as it came from a node. `keys` is the scatter's list of keys; the slices of
+ * the result must stay valid (gather_keep). */
+void gather_piece (gather_t *self, const uint32_t *keys, const piece_t *piece,
                    const result_t *result);
 
 /* One piece failed here. Copied. */

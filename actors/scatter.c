@@ -23,7 +23,7 @@ void scatter_reset (scatter_t *self)
     self->key_count = 0;
 }
 
-static piece_t *s_add (scatter_t *self, uint32_t command, uint32_t shard)
+static piece_t *s_add (scatter_t *self, uint32_t index, const command_t *command, uint32_t shard)
 {
     if (self->count == self->capacity) {
         self->capacity = self->capacity ? 2 * self->capacity : 16;
@@ -31,7 +31,8 @@ static piece_t *s_add (scatter_t *self, uint32_t command, uint32_t shard)
         KV_ASSERT (self->pieces != NULL);
     }
     piece_t *piece = &self->pieces[self->count++];
-    *piece = (piece_t){.command = command, .shard = shard};
+    *piece =
+        (piece_t){.command = index, .shard = shard, .spec = command->spec, .raw = command->raw};
     return piece;
 }
 
@@ -112,7 +113,7 @@ static void s_split (scatter_t *self, uint32_t index, const command_t *command,
         uint32_t *piece = s_piece_of (slots, slots_count - 1, shard_of_key[i]);
         if (*piece == UINT32_MAX) {
             *piece = self->count;
-            s_add (self, index, shard_of_key[i]);
+            s_add (self, index, command, shard_of_key[i]);
         }
         self->pieces[*piece].key_count++;
     }
@@ -149,7 +150,7 @@ static kv_status_t s_by_keys (scatter_t *self, uint32_t index, const command_t *
     }
     kv_status_t status = KV_OK;
     if (one_shard)
-        s_add (self, index, shard_of_key[0]); // P3
+        s_add (self, index, command, shard_of_key[0]); // P3
     else if ((status = s_check_values (command, max_value_bytes, text, text_bytes)) == KV_OK)
         s_split (self, index, command, shard_of_key, keys, map->shards);
     if (shard_of_key != few)
@@ -163,7 +164,9 @@ kv_status_t scatter_command (scatter_t *self, uint32_t index, const command_t *c
 {
     uint32_t shard;
     switch (command->spec->keys) {
-    case KEYS_FIRST: s_add (self, index, kv_shard_of (command->argv[1], map->shards)); return KV_OK;
+    case KEYS_FIRST:
+        s_add (self, index, command, kv_shard_of (command->argv[1], map->shards));
+        return KV_OK;
     case KEYS_ALL:
     case KEYS_PAIRS:
         return s_by_keys (self, index, command, map, max_value_bytes, text, text_bytes);
@@ -172,12 +175,12 @@ kv_status_t scatter_command (scatter_t *self, uint32_t index, const command_t *c
             snprintf (text, text_bytes, "ERR invalid cursor");
             return KV_BAD_VALUE;
         }
-        s_add (self, index, shard);
+        s_add (self, index, command, shard);
         return KV_OK;
     case KEYS_EVERY:
         for (uint32_t node = 0; node < map->nodes; node++) {
             if (map->first_shards[node] < map->shards)
-                s_add (self, index, map->first_shards[node]);
+                s_add (self, index, command, map->first_shards[node]);
         }
         return KV_OK;
     case KEYS_NONE:
@@ -190,7 +193,7 @@ void scatter_encode (const scatter_t *self, const piece_t *piece, const command_
                      writer_t *out)
 {
     if (piece->key_count == 0) {
-        writer_raw (out, command->raw);
+        writer_raw (out, piece->raw);
         return;
     }
     bool pairs = command->spec->keys == KEYS_PAIRS;

@@ -18,6 +18,8 @@
 typedef struct {
     uint32_t command; /* index in the batch */
     uint32_t shard;
+    const command_spec_t *spec;
+    kv_slice_t raw;     /* the encoded command it was cut from; borrowed from the request */
     uint32_t first_key; /* into scatter->keys, if key_count > 0 */
     uint32_t key_count; /* keys of a command that was split; 0: the whole command */
 } piece_t;
