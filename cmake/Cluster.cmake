@@ -9,11 +9,6 @@ function (kvdb_cluster_target name)
         COMMAND ${CMAKE_COMMAND} -E env KVDB_BUILD_DIR=${CMAKE_BINARY_DIR}
                 ${CMAKE_SOURCE_DIR}/config/cluster ${ARGN} --dir ${CMAKE_BINARY_DIR}/cluster
         USES_TERMINAL VERBATIM)
-    foreach (program kvdb-broker kvdb-node kv)
-        if (TARGET ${program})
-            add_dependencies (${name} ${program})
-        endif ()
-    endforeach ()
 endfunction ()
 
 kvdb_cluster_target (run_cluster up --nodes ${KVDB_CLUSTER_NODES} --port ${KVDB_CLUSTER_PORT})
@@ -21,3 +16,10 @@ kvdb_cluster_target (stop_cluster down)
 kvdb_cluster_target (status_cluster status)
 kvdb_cluster_target (logs_cluster logs)
 kvdb_cluster_target (run_cli cli)
+
+foreach (program kvdb-broker kvdb-node kv)
+    if (TARGET ${program})
+        add_dependencies (run_cluster ${program})
+        add_dependencies (run_cli ${program})
+    endif ()
+endforeach ()
