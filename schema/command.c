@@ -32,6 +32,8 @@ static bool s_name_key (kv_slice_t name, name_key_t *key)
     name_key_t number = 0;
     for (size_t i = 0; i < KV_COMMAND_NAME_BYTES_MAX; i++) {
         uint8_t c = i < name.size ? name.data[i] : 0;
+        if (c == 0 && i < name.size)
+            return false; /* it would pass for the padding */
         if (c >= 'a' && c <= 'z')
             c = (uint8_t)(c - 32);
         number = number << 8 | c;
@@ -87,6 +89,18 @@ static void s_reserve (command_t *self, uint32_t count)
     self->capacity = capacity;
 }
 
+/* The shortest text that reads back as the same number: 0.1 stays "0.1". */
+static int s_print_double (char *text, double real)
+{
+    int length = 0;
+    for (int digits = 15; digits <= 17; digits++) {
+        length = snprintf (text, NUMBER_TEXT_BYTES, "%.*g", digits, real);
+        if (strtod (text, NULL) == real)
+            break;
+    }
+    return length;
+}
+
 /* C2: stores the text of a number at the place of argument `index`. */
 static kv_status_t s_read_number (command_t *self, reader_t *at, uint32_t index)
 {
@@ -108,7 +122,7 @@ static kv_status_t s_read_number (command_t *self, reader_t *at, uint32_t index)
     else if (reader_uint (at, &large) == KV_OK)
         length = snprintf (text, NUMBER_TEXT_BYTES, "%" PRIu64, large);
     else if (reader_double (at, &real) == KV_OK)
-        length = snprintf (text, NUMBER_TEXT_BYTES, "%.17g", real);
+        length = s_print_double (text, real);
     else
         return KV_BAD_REQUEST;
     KV_ASSERT (length > 0 && length < NUMBER_TEXT_BYTES);
@@ -116,27 +130,38 @@ static kv_status_t s_read_number (command_t *self, reader_t *at, uint32_t index)
     return KV_OK;
 }
 
-kv_status_t command_read (command_t *self, reader_t *at, const char **why)
+static kv_status_t s_read (command_t *self, reader_t *at, const char **why)
 {
-    const uint8_t *start = at->at;
     uint32_t count;
     *why = "each command is an array [NAME, argument...]";
     if (reader_array (at, &count) != KV_OK || count == 0)
         return KV_BAD_REQUEST;
     *why = "a command has more arguments than the protocol allows";
     if (count > KV_COMMAND_ARGS_MAX)
-        return KV_BAD_REQUEST;
+        return KV_TOO_LARGE;
     s_reserve (self, count);
     self->argc = count;
     *why = "a command's name is a string";
     if (reader_bytes (at, &self->argv[0]) != KV_OK)
         return KV_BAD_REQUEST;
-    *why = "an argument is a string, binary, integer or float";
+    *why = "an argument is a whole string, binary, integer or float";
     for (uint32_t i = 1; i < count; i++) {
         if (reader_bytes (at, &self->argv[i]) != KV_OK && s_read_number (self, at, i) != KV_OK)
             return KV_BAD_REQUEST;
     }
-    self->raw = kv_slice (start, (size_t)(at->at - start));
+    return KV_OK;
+}
+
+kv_status_t command_read (command_t *self, reader_t *at, const char **why)
+{
+    reader_t start = *at;
+    kv_status_t status = s_read (self, at, why);
+    if (status) {
+        *at = start; // D4
+        self->argc = 0;
+        return status;
+    }
+    self->raw = kv_slice (start.at, (size_t)(at->at - start.at));
     /* Most batches repeat one command: the last row found is the first guess. */
     if (!self->spec || !kv_slice_is_word (self->argv[0], self->spec->name))
         self->spec = command_find (self->argv[0]);

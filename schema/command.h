@@ -68,7 +68,8 @@ void command_free (command_t *self);
 
 /* Reads one command [NAME, argument...] at the cursor. KV_BAD_REQUEST, with `why` pointing to a
  * static sentence, if it is not an array, is empty, its name is not a string, or an argument is
- * neither string, integer nor float. Does not check the arity. */
+ * neither string, integer nor float; KV_TOO_LARGE above KV_COMMAND_ARGS_MAX elements. The cursor
+ * then stays where it was. Does not check the arity. */
 KV_CHECK_RESULT kv_status_t command_read (command_t *self, reader_t *at, const char **why);
 
 /* KV_OK, KV_UNKNOWN_COMMAND, KV_WRONG_ARITY or KV_TOO_LARGE (an empty key is KV_BAD_VALUE), with the

@@ -150,7 +150,7 @@ static kv_status_t s_container (reader_t *self, reader_type_t type, uint32_t *co
     return KV_OK;
 }
 
-kv_status_t reader_array (reader_t *self, uint32_t *count)
+kv_status_t reader_any_array (reader_t *self, uint32_t *count)
 {
     return s_container (self, READER_ARRAY, count);
 }
@@ -204,7 +204,7 @@ kv_status_t reader_double (reader_t *self, double *value)
     return status;
 }
 
-kv_status_t reader_bytes (reader_t *self, kv_slice_t *bytes)
+kv_status_t reader_any_bytes (reader_t *self, kv_slice_t *bytes)
 {
     head_t head = s_head (self);
     if (head.type != READER_TEXT && head.type != READER_BIN)
@@ -216,30 +216,73 @@ kv_status_t reader_bytes (reader_t *self, kv_slice_t *bytes)
     return KV_OK;
 }
 
+/* One step over an element: its own bytes are passed, `inside` is how many elements it contains. */
+typedef struct {
+    bool is_container;
+    uint64_t inside;
+} step_t;
+
+static kv_status_t s_any_step (reader_t *self, step_t *step)
+{
+    head_t head = s_head (self);
+    if (head.type == READER_INVALID)
+        return KV_BAD_REQUEST;
+    uint64_t payload = s_payload (&head);
+    if (payload > reader_left (self) - head.head_bytes)
+        return KV_BAD_REQUEST; // D1
+    self->at += head.head_bytes + payload;
+    step->is_container = head.type == READER_ARRAY || head.type == READER_MAP;
+    step->inside = head.type == READER_MAP ? 2 * head.value : head.value;
+    return KV_OK;
+}
+
+/* As s_any_step, with the heads of one and two bytes that a batch is made of first. */
+static inline kv_status_t s_step (reader_t *self, step_t *step)
+{
+    size_t left = reader_left (self);
+    if (left < 2)
+        return s_any_step (self, step);
+    uint8_t byte = self->at[0];
+    size_t size;
+    if (byte == 0xc4 || byte == 0xd9)
+        size = 2 + (size_t)self->at[1];
+    else if ((byte & 0xe0) == 0xa0)
+        size = 1 + (size_t)(byte & 0x1f);
+    else if ((byte & 0xf0) == 0x90) {
+        self->at++;
+        *step = (step_t){.is_container = true, .inside = byte & 0x0f};
+        return KV_OK;
+    } else
+        return s_any_step (self, step);
+    if (size > left)
+        return KV_BAD_REQUEST; // D1
+    self->at += size;
+    *step = (step_t){0};
+    return KV_OK;
+}
+
 kv_status_t reader_skip (reader_t *self, kv_slice_t *element)
 {
-    uint64_t open[KV_DEPTH_MAX]; /* elements still to pass in each container entered */
+    uint64_t outer[KV_DEPTH_MAX]; /* elements still to pass in the containers around this one */
     unsigned depth = 0;
+    uint64_t todo = 1;
     reader_t at = *self;
-    do {
-        head_t head = s_head (&at);
-        if (head.type == READER_INVALID)
-            return KV_BAD_REQUEST;
-        uint64_t payload = s_payload (&head);
-        if (payload > reader_left (&at) - head.head_bytes)
-            return KV_BAD_REQUEST;
-        at.at += head.head_bytes + payload;
-        if (depth)
-            open[depth - 1]--;
-        if (head.type == READER_ARRAY || head.type == READER_MAP) {
-            uint64_t inside = head.type == READER_MAP ? 2 * head.value : head.value;
-            if (depth == KV_DEPTH_MAX || inside > reader_left (&at))
+    for (;;) {
+        while (todo == 0 && depth)
+            todo = outer[--depth];
+        if (todo == 0)
+            break;
+        step_t step;
+        if (s_step (&at, &step) != KV_OK)
+            return KV_BAD_REQUEST; // D4
+        todo--;
+        if (step.is_container) {
+            if (depth == KV_DEPTH_MAX || step.inside > reader_left (&at))
                 return KV_BAD_REQUEST; // D2, D3
-            open[depth++] = inside;
+            outer[depth++] = todo;
+            todo = step.inside;
         }
-        while (depth && open[depth - 1] == 0)
-            depth--;
-    } while (depth);
+    }
     if (element)
         *element = kv_slice (self->at, (size_t)(at.at - self->at));
     *self = at;

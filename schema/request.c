@@ -75,6 +75,34 @@ static kv_status_t s_read_options (reader_t *at, request_t *out, const char **wh
     return KV_OK;
 }
 
+/* Passes over one command and checks its form, so that nothing of a batch is executed if any
+ * command in it could not be (Q1). The refusals are those of command_read. */
+static kv_status_t s_check_command (reader_t *at, const char **why)
+{
+    uint32_t count;
+    kv_slice_t bytes;
+    *why = "each command is an array [NAME, argument...]";
+    if (reader_array (at, &count) != KV_OK || count == 0)
+        return KV_BAD_REQUEST;
+    *why = "a command has more arguments than the protocol allows";
+    if (count > KV_COMMAND_ARGS_MAX)
+        return KV_TOO_LARGE;
+    *why = "a command's name is a string";
+    if (reader_bytes (at, &bytes) != KV_OK)
+        return KV_BAD_REQUEST;
+    *why = "an argument is a whole string, binary, integer or float";
+    for (uint32_t i = 1; i < count; i++) {
+        if (reader_bytes (at, &bytes) == KV_OK)
+            continue;
+        reader_type_t type = reader_peek (at);
+        if (type != READER_INT && type != READER_DOUBLE)
+            return KV_BAD_REQUEST;
+        if (reader_skip (at, NULL) != KV_OK)
+            return KV_BAD_REQUEST;
+    }
+    return KV_OK;
+}
+
 static kv_status_t s_read_batch (reader_t *at, request_t *out, const char **why)
 {
     *why = "the third element is an array of commands, each an array [NAME, argument...]";
@@ -89,10 +117,10 @@ static kv_status_t s_read_batch (reader_t *at, request_t *out, const char **why)
         return KV_TOO_LARGE;
     }
     const uint8_t *start = at->at;
-    *why = "a command is truncated, nested too deep, or no msgpack";
     for (uint32_t i = 0; i < out->command_count; i++) {
-        if (reader_skip (at, NULL) != KV_OK)
-            return KV_BAD_REQUEST;
+        kv_status_t status = s_check_command (at, why);
+        if (status)
+            return status;
     }
     out->commands = (reader_t){start, at->at}; // Q1
     return KV_OK;
@@ -258,7 +286,8 @@ kv_status_t result_next (reply_t *reply, result_t *out)
         out->status == KV_OK ? reader_skip (&at, &out->value) : reader_bytes (&at, &out->text);
     if (status)
         return status;
-    if (count == 3 && reader_skip (&at, &out->details) != KV_OK)
+    if (count == 3 &&
+        (reader_peek (&at) != READER_MAP || reader_skip (&at, &out->details) != KV_OK))
         return KV_BAD_REQUEST;
     out->raw = kv_slice (start, (size_t)(at.at - start));
     reply->results = at;

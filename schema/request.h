@@ -7,8 +7,9 @@
  * A reply has one result per command, in order. A request that is refused as a whole has one
  * result, an error, however many commands it held.
  *
- *   Q1  request_decode has checked every byte of the message: reading its commands afterwards can
- *       fail only because a command has a wrong form, never because the bytes run out. */
+ *   Q1  request_decode has checked every byte of the message and the form of every command, so
+ *       command_read cannot fail on what it accepts: either the whole batch can be executed, or
+ *       nothing of it is. */
 #ifndef KVDB_SCHEMA_REQUEST_H
 #define KVDB_SCHEMA_REQUEST_H
 
