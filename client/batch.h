@@ -1,0 +1,22 @@
+/* batch - commands encoded one after the other, ready to stand in a request.
+ *
+ * The public part is in kvdb.h. Pure; owner: one thread at a time. */
+#ifndef KVDB_CLIENT_BATCH_H
+#define KVDB_CLIENT_BATCH_H
+
+#include "schema/writer.h"
+
+#include "client/kvdb.h"
+
+struct kv_batch {
+    writer_t commands; /* the elements of the request's array of commands */
+    uint32_t count;
+};
+
+/* Writes the whole request; `deadline_ms` 0: no such option. */
+void batch_request (const kv_batch_t *self, uint64_t id, uint32_t deadline_ms, writer_t *out);
+
+/* Bytes that batch_request adds to those of the commands, at most. */
+enum { BATCH_REQUEST_BYTES_MAX = 64 };
+
+#endif
