@@ -1,0 +1,40 @@
+/* kv_command - runs one typed command and prints what comes back.
+ *
+ * Values go to `out`, errors to `err`. Owner: the main thread of kv. */
+#ifndef KVDB_CLIENT_KV_COMMAND_H
+#define KVDB_CLIENT_KV_COMMAND_H
+
+#include "client/kv_print.h"
+
+/* How kv ends; a table that scripts rely on. */
+enum {
+    KV_EXIT_OK = 0,
+    KV_EXIT_ERROR = 1,   /* the reply was an error */
+    KV_EXIT_USAGE = 2,   /* nothing was sent */
+    KV_EXIT_NO_REPLY = 3 /* no connection, no reply in time, or not one of KvDB */
+};
+
+typedef struct {
+    kv_client_t *client;
+    kv_format_t format;
+    FILE *out;
+    FILE *err;
+} kv_shell_t;
+
+/* Drops a leading "KV", which the original's shell wanted; true if it was there. */
+bool kv_command_strip (size_t *argc, const char *const **argv, const size_t **lens);
+
+/* Sends the command (argc > 0) and prints the reply. Returns an exit status. */
+int kv_command_run (const kv_shell_t *shell, size_t argc, const char *const *argv,
+                    const size_t *lens);
+
+/* Prints an error reply, behind `prefix`, and returns KV_EXIT_ERROR. */
+int kv_command_error (const kv_shell_t *shell, const char *prefix, const kv_reply_t *reply);
+
+/* Prints why there was no reply and returns the exit status: of the client's last failure. */
+int kv_command_failed (const kv_shell_t *shell, kv_status_t status);
+
+/* Asks for the topology and prints it, as a table or as JSON. Returns an exit status. */
+int kv_topology_run (const kv_shell_t *shell);
+
+#endif
