@@ -108,7 +108,7 @@ void config_value_print (const kv_option_t *row, const void *base, config_text_t
 /* True if the member's value is the one the preset stands for; false without a preset. */
 bool config_value_is_preset (const kv_option_t *row, const void *base);
 
-/* What may stand there: "a number of ms from 1 to 1000", "always, interval or never". */
+/* What may stand there: "a number from 1 to 1000 ms", "always, interval or never". */
 void config_value_allowed (const kv_option_t *row, config_text_t *out);
 
 /* Aborts unless the row is one the engine can work with (O3 of option.h). */

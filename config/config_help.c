@@ -44,27 +44,22 @@ static void s_details (const config_entry_t *entry, config_text_t *out)
         config_text_addf (out, "; no effect: %s", row->note);
 }
 
-/* Appends words at the right column, breaking lines between them; the first goes to column `at`. */
-static void s_wrap (config_text_t *out, const char *words, size_t at)
+/* Appends words, the first at column HELP_LEFT, breaking lines between them. */
+static void s_wrap (config_text_t *out, const char *words)
 {
-    while (*words) {
+    size_t column = HELP_LEFT;
+    for (bool first = true; *words; first = false) {
         size_t size = strcspn (words, " ");
-        if (at > HELP_LEFT && at + size > HELP_COLUMNS) {
+        if (!first && column + 1 + size > HELP_COLUMNS) {
             config_text_addf (out, "\n%*s", HELP_LEFT, "");
-            at = HELP_LEFT;
+            column = HELP_LEFT;
+        } else if (!first) {
+            config_text_addf (out, " ");
+            column++;
         }
         config_text_add (out, kv_slice (words, size));
-        at += size;
-        words += size;
-        if (*words == ' ') {
-            words++;
-            if (at + 1 < HELP_COLUMNS) {
-                config_text_addf (out, "%s", *words ? " " : "");
-                at++;
-            } else {
-                at = HELP_COLUMNS;
-            }
-        }
+        column += size;
+        words += size + strspn (words + size, " ");
     }
     config_text_addf (out, "\n");
 }
@@ -78,7 +73,7 @@ static void s_row (config_text_t *out, const char *left, const char *right)
         config_text_addf (out, "\n%*s", HELP_LEFT, "");
     else
         config_text_addf (out, "%*s", (int)(HELP_LEFT - 2 - size), "");
-    s_wrap (out, right, HELP_LEFT);
+    s_wrap (out, right);
 }
 
 static void s_help_entry (const config_entry_t *entry, config_text_t *out)
@@ -114,7 +109,7 @@ char *config_help (const config_t *self, const char *usage)
     config_text_addf (&out,
                       "\nA flag outranks the environment, which outranks a file. Flags may be "
                       "written --flag VALUE or\n--flag=VALUE, in any case; of repeated flags "
-                      "the last wins; -- ends them. Sizes take k, m, g.\n");
+                      "the last wins; -- ends them. Sizes take k, m\nor g, powers of 1024.\n");
     return config_text_take (&out);
 }
 

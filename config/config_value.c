@@ -283,9 +283,8 @@ static void s_print_number (const kv_option_t *row, int64_t number, config_text_
 static void s_allowed_number (const kv_option_t *row, config_text_t *out)
 {
     bool bytes = row->type == KV_OPTION_BYTES;
+    bool bounded = row->min > INT64_MIN || row->max < INT64_MAX;
     config_text_addf (out, bytes ? "a size" : "a number");
-    if (row->unit && !bytes)
-        config_text_addf (out, " of %s", row->unit);
     if (row->min > INT64_MIN) {
         config_text_addf (out, row->max < INT64_MAX ? " from " : " of at least ");
         s_print_number (row, row->min, out);
@@ -294,8 +293,8 @@ static void s_allowed_number (const kv_option_t *row, config_text_t *out)
         config_text_addf (out, row->min > INT64_MIN ? " to " : " of at most ");
         s_print_number (row, row->max, out);
     }
-    if (bytes)
-        config_text_addf (out, " (k, m, g are powers of 1024)");
+    if (row->unit && !bytes)
+        config_text_addf (out, "%s %s", bounded ? "" : " of", row->unit);
 }
 
 static void s_allowed_choice (const kv_option_t *row, config_text_t *out)

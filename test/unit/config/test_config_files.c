@@ -126,13 +126,12 @@ static void test_yaml_refusals (void **state)
          "allowed is true or false",
          0},
         {"kvdb.max_memory: 1t",
-         "c.yaml:1:18: kvdb.max_memory: \"1t\" is not a size; allowed is a size from 1m to 1024g "
-         "(k, m, g are powers of 1024)",
+         "c.yaml:1:18: kvdb.max_memory: \"1t\" is not a size; allowed is a size from 1m to 1024g",
          0},
         {"kvdb.max_memory: 99999999999g",
          "c.yaml:1:18: kvdb.max_memory: \"99999999999g\" is out of range; allowed is a size from "
          "1m "
-         "to 1024g (k, m, g are powers of 1024)",
+         "to 1024g",
          0},
         {"kvdb.comment: 0123456789012345678901234567890123456789x",
          "c.yaml:1:15: kvdb.comment: \"0123456789012345678901234567890123456789x\" is too long; "
@@ -148,7 +147,7 @@ static void test_yaml_refusals (void **state)
          "c.yaml:1:1: unknown key \"broker.queue\"; --help lists those that are allowed",
          SAMPLE_NODE},
         {"broker:\n  queue: {a: [{b: [1, {c: [[[[1]]]]}]}]}",
-         "c.yaml:2:29: nested too deeply; at most 8 levels are allowed", SAMPLE_CLUSTER},
+         "c.yaml:2:28: nested too deeply; at most 8 levels are allowed", SAMPLE_CLUSTER},
         {"broker: {queue: *a}",
          "c.yaml:1:17: an alias (*) is not supported; allowed is the value itself", SAMPLE_CLUSTER},
         {"broker: {queue: 1, queue: 2}",
@@ -179,7 +178,7 @@ static void test_yaml_list_refusals (void **state)
          0},
         {"nodes: []", "c.yaml:1:8: nodes has too few items; allowed are 1 to 4", 0},
         {"nodes: [{id: a, port: 1}, {id: a, port: 1}, {id: a, port: 1}, {id: a, port: 1}, {id: a}]",
-         "c.yaml:1:83: nodes has too many items; at most 4 are allowed", 0},
+         "c.yaml:1:81: nodes has too many items; at most 4 are allowed", 0},
         {"nodes: 3",
          "c.yaml:1:8: nodes is not a list; allowed is a list of items, each `- key: value`", 0},
         {"nodes:",
@@ -199,8 +198,7 @@ static void test_yaml_list_refusals (void **state)
          "c.yaml:1:14: id is not a single value; allowed is text of 1 to 63 bytes", 0},
         {"nodes: [{id: a, port: 1}]\nnodes: [{id: a, port: 1}]",
          "c.yaml:2:1: nodes is given twice, first on line 1; allowed is once", 0},
-        {"nodes.id: a", "c.yaml:1:1: unknown key \"nodes.id\"; --help lists those that are allowed",
-         0},
+        {"nodes.id: a", "c.yaml:1:1: unknown key \"nodes.id\"; did you mean nodes?", 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         s_check ("c.yaml", &cases[i]);
