@@ -153,7 +153,7 @@ static void s_store (const kv_option_t *row, void *base, value_t *value)
         *(char **)member = value->text;
         value->text = NULL;
         break;
-    case KV_OPTION_LIST: KV_ASSERT (!"a list has no text form");
+    case KV_OPTION_LIST: KV_ASSERT (row->type != KV_OPTION_LIST); /* it has no text form */
     }
 }
 
