@@ -13,6 +13,7 @@ struct bundle_out {
     message_type_t type;
     part_t parts[KV_BUNDLE_PARTS_MAX];
     uint32_t part_count;
+    uint32_t finished; /* parts of the bundle finished last, while part_count is 0 */
     blob_t *frames[BUNDLE_FRAMES_MAX]; /* finished frames; [0] is kept for the head */
     size_t frame_count;
     writer_t packed; /* small parts that will be the next frame */
@@ -85,6 +86,18 @@ size_t bundle_out_finish (bundle_out_t *self, uint64_t epoch, blob_t *frames[BUN
     for (size_t i = 1; i < count; i++)
         frames[i] = self->frames[i];
     self->frame_count = 1;
+    self->finished = self->part_count;
     self->part_count = 0;
     return count;
+}
+
+uint64_t bundle_out_finished_tag (const bundle_out_t *self, uint32_t index)
+{
+    KV_ASSERT (self->part_count == 0 && index < self->finished);
+    return self->parts[index].tag;
+}
+
+uint32_t bundle_out_finished_count (const bundle_out_t *self)
+{
+    return self->part_count == 0 ? self->finished : 0;
 }

@@ -26,4 +26,9 @@ bool bundle_out_is_empty (const bundle_out_t *self);
  * `frames` has room for BUNDLE_FRAMES_MAX. */
 size_t bundle_out_finish (bundle_out_t *self, uint64_t epoch, blob_t *frames[BUNDLE_FRAMES_MAX]);
 
+/* The tags of the bundle that was finished last, until a part is added, and how many they are.
+ * For taking back what could not be sent. */
+uint64_t bundle_out_finished_tag (const bundle_out_t *self, uint32_t index);
+uint32_t bundle_out_finished_count (const bundle_out_t *self);
+
 #endif

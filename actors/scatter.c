@@ -189,7 +189,12 @@ kv_status_t scatter_command (scatter_t *self, uint32_t index, const command_t *c
     KV_ASSERT (!"a command with a place to go to");
 }
 
-void scatter_encode (const scatter_t *self, const piece_t *piece, const command_t *command,
+void scatter_wait (scatter_t *self, uint32_t index, const command_t *command, uint32_t node)
+{
+    s_add (self, index, command, node);
+}
+
+void scatter_encode (const uint32_t *keys, const piece_t *piece, const command_t *command,
                      writer_t *out)
 {
     if (piece->key_count == 0) {
@@ -200,7 +205,7 @@ void scatter_encode (const scatter_t *self, const piece_t *piece, const command_
     writer_array (out, 1 + piece->key_count * (pairs ? 2 : 1));
     writer_bin (out, command->argv[0]);
     for (uint32_t i = 0; i < piece->key_count; i++) {
-        uint32_t at = command_key_index (command, self->keys[piece->first_key + i]);
+        uint32_t at = command_key_index (command, keys[piece->first_key + i]);
         writer_bin (out, command->argv[at]);
         if (pairs)
             writer_bin (out, command->argv[at + 1]);

@@ -47,8 +47,12 @@ KV_CHECK_RESULT kv_status_t scatter_command (scatter_t *self, uint32_t index,
                                              int64_t max_value_bytes, char *text,
                                              size_t text_bytes);
 
-/* Appends the encoded command of one piece. `command` is the one the piece was cut from. */
-void scatter_encode (const scatter_t *self, const piece_t *piece, const command_t *command,
+/* Appends a piece that goes to no shard but waits for a node, whose index stands in its `shard`. */
+void scatter_wait (scatter_t *self, uint32_t index, const command_t *command, uint32_t node);
+
+/* Appends the encoded command of one piece. `keys` is the scatter's list of keys; `command` is the
+ * one the piece was cut from, and is looked at only if piece->key_count > 0. */
+void scatter_encode (const uint32_t *keys, const piece_t *piece, const command_t *command,
                      writer_t *out);
 
 #endif

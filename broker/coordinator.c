@@ -1,0 +1,432 @@
+#include "broker/coordinator.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct coordinator {
+    coordinator_options_t options;
+    node_t nodes[KV_NODES_MAX];
+    uint32_t node_count;
+    coordinator_effect_t *effects; /* a queue: effects[effect_at..effect_count) */
+    size_t effect_at, effect_count, effect_capacity;
+    coordinator_stats_t stats;
+};
+
+/* ---- the states of a node ------------------------------------------------------------------ */
+
+typedef enum {
+    EVENT_READY,
+    EVENT_ATTACH,
+    EVENT_HEARD,
+    EVENT_SILENT,
+    EVENT_STOP,
+    EVENT_LEFT
+} node_event_t;
+
+typedef struct {
+    node_state_t next;
+    enum { DO_NOTHING, DO_OPEN, DO_HOLD, DO_LOSE, DO_LEAVE, IGNORE } action;
+} transition_t;
+
+enum { STATES = NODE_DOWN + 1, EVENTS = EVENT_LEFT + 1 };
+
+#define STEP(event, next, action) [EVENT_##event] = {NODE_##next, action}
+
+static const transition_t s_transitions[STATES][EVENTS] = {
+    [NODE_ABSENT] = {STEP (READY, JOINING, DO_NOTHING), STEP (ATTACH, ABSENT, IGNORE),
+                     STEP (HEARD, ABSENT, IGNORE), STEP (SILENT, ABSENT, IGNORE),
+                     STEP (STOP, ABSENT, IGNORE), STEP (LEFT, ABSENT, IGNORE)},
+    [NODE_JOINING] = {STEP (READY, JOINING, DO_NOTHING), STEP (ATTACH, UP, DO_OPEN),
+                      STEP (HEARD, JOINING, DO_NOTHING), STEP (SILENT, DOWN, DO_LEAVE),
+                      STEP (STOP, DOWN, DO_LEAVE), STEP (LEFT, DOWN, DO_LEAVE)},
+    [NODE_UP] = {STEP (READY, JOINING, DO_LOSE), STEP (ATTACH, UP, DO_NOTHING),
+                 STEP (HEARD, UP, DO_NOTHING), STEP (SILENT, SUSPECT, DO_HOLD),
+                 STEP (STOP, STOPPING, DO_HOLD), STEP (LEFT, DOWN, DO_LEAVE)},
+    [NODE_SUSPECT] = {STEP (READY, JOINING, DO_LOSE), STEP (ATTACH, UP, DO_OPEN),
+                      STEP (HEARD, UP, DO_OPEN), STEP (SILENT, SUSPECT, DO_NOTHING),
+                      STEP (STOP, STOPPING, DO_NOTHING), STEP (LEFT, DOWN, DO_LEAVE)},
+    [NODE_STOPPING] = {STEP (READY, JOINING, DO_LOSE), STEP (ATTACH, STOPPING, IGNORE),
+                       STEP (HEARD, STOPPING, DO_NOTHING), STEP (SILENT, STOPPING, DO_NOTHING),
+                       STEP (STOP, STOPPING, DO_NOTHING), STEP (LEFT, DOWN, DO_LEAVE)},
+    [NODE_DOWN] = {STEP (READY, JOINING, DO_NOTHING), STEP (ATTACH, DOWN, IGNORE),
+                   STEP (HEARD, DOWN, IGNORE), STEP (SILENT, DOWN, IGNORE),
+                   STEP (STOP, DOWN, IGNORE), STEP (LEFT, DOWN, IGNORE)},
+};
+
+const char *node_state_name (node_state_t state)
+{
+    static const char *const names[] = {"absent", "joining", "up", "suspect", "stopping", "down"};
+    KV_ASSERT ((unsigned)state < STATES);
+    return names[state];
+}
+
+static coordinator_effect_t *s_push (coordinator_t *self)
+{
+    if (self->effect_count == self->effect_capacity) {
+        self->effect_capacity = self->effect_capacity ? 2 * self->effect_capacity : 32;
+        self->effects = realloc (self->effects, self->effect_capacity * sizeof *self->effects);
+        KV_ASSERT (self->effects != NULL);
+    }
+    coordinator_effect_t *effect = &self->effects[self->effect_count++];
+    *effect = (coordinator_effect_t){0};
+    return effect;
+}
+
+static void s_apply (coordinator_t *self, uint32_t index, node_event_t event)
+{
+    node_t *node = &self->nodes[index];
+    const transition_t *step = &s_transitions[node->state][event];
+    if (step->action == IGNORE)
+        return;
+    if (step->next != node->state)
+        log_event (self->options.log, LOG_INFO,
+                   "event=node_%s node=%s was=%s incarnation=%016" PRIx64,
+                   node_state_name (step->next), node->id, node_state_name (node->state),
+                   node->incarnation);
+    node->state = step->next;
+    if (step->action == DO_NOTHING)
+        return;
+    coordinator_effect_t *effect = s_push (self);
+    effect->node = index;
+    switch (step->action) {
+    case DO_OPEN: effect->kind = COORDINATOR_OPEN; break;
+    case DO_HOLD: effect->kind = COORDINATOR_HOLD; break;
+    case DO_LOSE: effect->kind = COORDINATOR_LOST; break;
+    case DO_LEAVE: effect->kind = COORDINATOR_LEFT; break;
+    case DO_NOTHING:
+    case IGNORE: KV_ASSERT (!"handled above");
+    }
+    self->stats.joins += step->action == DO_OPEN;
+    self->stats.silences += step->action == DO_HOLD;
+    self->stats.departures += step->action == DO_LEAVE;
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+coordinator_t *coordinator_new (const coordinator_options_t *options)
+{
+    coordinator_t *self = calloc (1, sizeof *self);
+    KV_ASSERT (self != NULL);
+    self->options = *options;
+    return self;
+}
+
+void coordinator_destroy (coordinator_t **self_p)
+{
+    coordinator_t *self = *self_p;
+    *self_p = NULL;
+    if (!self)
+        return;
+    for (size_t i = self->effect_at; i < self->effect_count; i++)
+        blob_unref (&self->effects[i].body);
+    free (self->effects);
+    free (self);
+}
+
+uint32_t coordinator_add_node (coordinator_t *self, const char *id, const char *host, uint16_t port)
+{
+    KV_ASSERT (self->node_count < KV_NODES_MAX);
+    node_t *node = &self->nodes[self->node_count];
+    snprintf (node->id, sizeof node->id, "%s", id);
+    snprintf (node->host, sizeof node->host, "%s", host);
+    node->port = port;
+    return self->node_count++;
+}
+
+uint32_t coordinator_node_count (const coordinator_t *self)
+{
+    return self->node_count;
+}
+
+const node_t *coordinator_node (const coordinator_t *self, uint32_t node)
+{
+    KV_ASSERT (node < self->node_count);
+    return &self->nodes[node];
+}
+
+bool coordinator_find (const coordinator_t *self, kv_slice_t id, uint32_t *node)
+{
+    for (uint32_t i = 0; i < self->node_count; i++) {
+        if (kv_slice_equal (id, kv_slice_text (self->nodes[i].id))) {
+            *node = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool coordinator_next_effect (coordinator_t *self, coordinator_effect_t *out)
+{
+    if (self->effect_at == self->effect_count) {
+        self->effect_at = self->effect_count = 0;
+        return false;
+    }
+    *out = self->effects[self->effect_at++];
+    return true;
+}
+
+/* ---- what is sent -------------------------------------------------------------------------- */
+
+static lane_t s_lane (kv_slice_t identity)
+{
+    lane_t lane = {.size = (uint8_t)identity.size};
+    KV_ASSERT (identity.size <= sizeof lane.bytes);
+    memcpy (lane.bytes, identity.data, identity.size);
+    return lane;
+}
+
+static bool s_is_lane (const lane_t *lane, kv_slice_t identity)
+{
+    return lane->size > 0 && kv_slice_equal (kv_slice (lane->bytes, lane->size), identity);
+}
+
+static void s_send (coordinator_t *self, const lane_t *lane, writer_t *message)
+{
+    coordinator_effect_t *effect = s_push (self);
+    effect->kind = COORDINATOR_SEND;
+    effect->lane = *lane;
+    effect->body = blob_from_writer (message);
+}
+
+static void s_send_message (coordinator_t *self, const lane_t *lane, const message_t *message)
+{
+    writer_t out = writer_make (SIZE_MAX);
+    message_encode (&out, message);
+    s_send (self, lane, &out);
+}
+
+static void s_send_reason (coordinator_t *self, const lane_t *lane, message_type_t type,
+                           kv_status_t code, const char *text)
+{
+    message_t message = {.type = type, .reason = {code, kv_slice_text (text)}};
+    s_send_message (self, lane, &message);
+}
+
+static void s_send_welcome (coordinator_t *self, const lane_t *lane)
+{
+    message_t message = {
+        .type = MESSAGE_WELCOME,
+        .welcome = {.cluster_id = kv_slice (self->options.cluster_id, KV_UUID_BYTES),
+                    .shards = self->options.map->shards,
+                    .beacon_ms = self->options.beacon_ms,
+                    .grace_ms = self->options.grace_ms}};
+    s_send_message (self, lane, &message);
+}
+
+static void s_send_shards (coordinator_t *self, const lane_t *lane)
+{
+    const shard_map_t *map = self->options.map;
+    writer_t out = writer_make (SIZE_MAX);
+    message_shards_begin (&out, map->epoch, self->node_count);
+    for (uint32_t i = 0; i < self->node_count; i++) {
+        char endpoint[KV_ENDPOINT_BYTES_MAX];
+        const node_t *node = &self->nodes[i];
+        snprintf (endpoint, sizeof endpoint, "%s:%u", node->host, node->port);
+        writer_cstr (&out, node->id);
+        writer_cstr (&out, endpoint);
+    }
+    message_shards_owners (&out, map->shards);
+    for (uint32_t shard = 0; shard < map->shards; shard++) {
+        writer_uint (&out, map->epochs[shard]);
+        writer_uint (&out, map->owners[shard]);
+    }
+    s_send (self, lane, &out);
+}
+
+/* ---- what is received ---------------------------------------------------------------------- */
+
+static void s_refuse (coordinator_t *self, const lane_t *lane, const message_ready_t *ready,
+                      kv_status_t code, const char *text)
+{
+    self->stats.refusals++;
+    log_event (self->options.log, code == KV_RETRY ? LOG_INFO : LOG_WARN,
+               "event=node_refused node=%.*s code=%s reason=\"%s\"", (int)ready->node_id.size,
+               (const char *)ready->node_id.data, kv_status_name (code), text);
+    s_send_reason (self, lane, MESSAGE_REFUSED, code, text);
+}
+
+/* K2: somebody else answers to this id, and there is no sign yet that he is gone. */
+static bool s_is_taken (const coordinator_t *self, const node_t *node, const message_ready_t *ready,
+                        int64_t now_ms)
+{
+    bool alive = node->state == NODE_UP || node->state == NODE_JOINING;
+    bool same = node->incarnation == ready->incarnation;
+    return alive && !same && now_ms - node->heard_ms <= (int64_t)self->options.grace_ms;
+}
+
+static void s_ready (coordinator_t *self, kv_slice_t identity, const message_ready_t *ready,
+                     int64_t now_ms)
+{
+    lane_t lane = s_lane (identity);
+    uint32_t index;
+    kv_slice_t cluster = kv_slice (self->options.cluster_id, KV_UUID_BYTES);
+    if (!coordinator_find (self, ready->node_id, &index)) {
+        s_refuse (self, &lane, ready, KV_CONFIG,
+                  "the cluster file of this broker lists no node with that id");
+        return;
+    }
+    if (ready->cluster_id.size && !kv_slice_equal (ready->cluster_id, cluster)) {
+        s_refuse (self, &lane, ready, KV_CONFIG,
+                  "the node's data directory belongs to another cluster");
+        return;
+    }
+    if (ready->wire_min > KV_WIRE_VERSION_MAX || ready->wire_max < KV_WIRE_VERSION_MIN) {
+        s_refuse (self, &lane, ready, KV_BAD_VERSION,
+                  "the node speaks no protocol version that this broker speaks");
+        return;
+    }
+    node_t *node = &self->nodes[index];
+    if (s_is_taken (self, node, ready, now_ms)) {
+        s_refuse (self, &lane, ready, KV_RETRY, "another process answers to this node id");
+        return;
+    }
+    node->control = lane;
+    node->data = (lane_t){0};
+    node->incarnation = ready->incarnation;
+    memcpy (node->data_uuid, ready->data_uuid.data, KV_UUID_BYTES);
+    node->heard_ms = now_ms;
+    s_apply (self, index, EVENT_READY);
+    s_send_welcome (self, &lane);
+    s_send_shards (self, &lane);
+}
+
+static void s_attach (coordinator_t *self, kv_slice_t identity, const message_attach_t *attach,
+                      int64_t now_ms)
+{
+    uint32_t index;
+    bool known = coordinator_find (self, attach->node_id, &index) &&
+                 self->nodes[index].incarnation == attach->incarnation &&
+                 self->nodes[index].control.size > 0;
+    if (!known)
+        return; /* the node says READY, then ATTACH, again when it is told to */
+    node_t *node = &self->nodes[index];
+    node->data = s_lane (identity);
+    node->heard_ms = now_ms;
+    s_apply (self, index, EVENT_ATTACH);
+}
+
+static bool s_by_control (const coordinator_t *self, kv_slice_t identity, uint32_t *index)
+{
+    for (uint32_t i = 0; i < self->node_count; i++) {
+        if (s_is_lane (&self->nodes[i].control, identity)) {
+            *index = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void s_leave (coordinator_t *self, uint32_t index)
+{
+    node_t *node = &self->nodes[index];
+    node->control = node->data = (lane_t){0};
+    s_apply (self, index, EVENT_LEFT);
+}
+
+static void s_beacon (coordinator_t *self, uint32_t index, const message_beacon_t *beacon)
+{
+    node_t *node = &self->nodes[index];
+    node->keys = beacon->keys;
+    node->bytes = beacon->bytes;
+    message_t answer = {.type = MESSAGE_BEACON_ACK,
+                        .beacon = {.sequence = beacon->sequence, .sent_ms = beacon->sent_ms}};
+    s_send_message (self, &node->control, &answer);
+}
+
+void coordinator_message (coordinator_t *self, kv_slice_t identity, kv_slice_t bytes,
+                          int64_t now_ms)
+{
+    message_t message;
+    uint32_t index;
+    if (message_decode (bytes, &message) != KV_OK) {
+        self->stats.malformed++;
+        return;
+    }
+    if (message.type == MESSAGE_READY) {
+        s_ready (self, identity, &message.ready, now_ms);
+        return;
+    }
+    if (message.type == MESSAGE_ATTACH) {
+        s_attach (self, identity, &message.attach, now_ms);
+        return;
+    }
+    if (message.type == MESSAGE_DISCONNECT && coordinator_data (self, identity, &index, now_ms)) {
+        s_leave (self, index); /* its last word, behind its last reply */
+        return;
+    }
+    if (!s_by_control (self, identity, &index)) {
+        lane_t lane = s_lane (identity);
+        s_send_reason (self, &lane, MESSAGE_DISCONNECT, KV_RETRY,
+                       "this broker does not know the connection; say READY");
+        return;
+    }
+    self->nodes[index].heard_ms = now_ms; // K4
+    if (message.type == MESSAGE_DISCONNECT) {
+        kv_status_t status = coordinator_stop (self, index); /* it asks to be let go */
+        if (status)
+            s_leave (self, index);
+        return;
+    }
+    s_apply (self, index, EVENT_HEARD);
+    if (message.type == MESSAGE_BEACON)
+        s_beacon (self, index, &message.beacon);
+    else
+        self->stats.malformed++; /* a message only a broker sends */
+}
+
+bool coordinator_data (coordinator_t *self, kv_slice_t identity, uint32_t *node, int64_t now_ms)
+{
+    for (uint32_t i = 0; i < self->node_count; i++) {
+        if (s_is_lane (&self->nodes[i].data, identity)) {
+            self->nodes[i].heard_ms = now_ms; // K4
+            s_apply (self, i, EVENT_HEARD);
+            *node = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+void coordinator_gone (coordinator_t *self, kv_slice_t identity)
+{
+    for (uint32_t i = 0; i < self->node_count; i++) {
+        node_t *node = &self->nodes[i];
+        if (!s_is_lane (&node->control, identity) && !s_is_lane (&node->data, identity))
+            continue;
+        /* One lane without the other is of no use: the node is told, and says READY again. */
+        if (s_is_lane (&node->data, identity))
+            s_send_reason (self, &node->control, MESSAGE_DISCONNECT, KV_RETRY,
+                           "the data lane has ended; say READY");
+        s_leave (self, i);
+    }
+}
+
+kv_status_t coordinator_stop (coordinator_t *self, uint32_t index)
+{
+    KV_ASSERT (index < self->node_count);
+    node_t *node = &self->nodes[index];
+    if (node->data.size == 0)
+        return KV_UNAVAILABLE;
+    s_apply (self, index, EVENT_STOP);
+    message_t message = {.type = MESSAGE_SHUTDOWN};
+    s_send_message (self, &node->data, &message);
+    return KV_OK;
+}
+
+void coordinator_tick (coordinator_t *self, int64_t now_ms)
+{
+    for (uint32_t i = 0; i < self->node_count; i++) {
+        node_t *node = &self->nodes[i];
+        bool silent = now_ms - node->heard_ms > (int64_t)self->options.grace_ms;
+        if (silent && node->state == NODE_UP)
+            s_apply (self, i, EVENT_SILENT);
+        if (silent && node->state == NODE_JOINING)
+            s_leave (self, i); /* it will be told to say READY again when it speaks */
+    }
+}
+
+coordinator_stats_t coordinator_stats (const coordinator_t *self)
+{
+    return self->stats;
+}
