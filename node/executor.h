@@ -1,0 +1,70 @@
+/* executor - runs the commands of one request against the shards a node owns: the pure core of a
+ * node's service. A request in, a reply out; no sockets, no clock, no files.
+ *
+ * Commands are decoded EXECUTOR_WINDOW at a time; the table lines of the whole window are
+ * prefetched (first the buckets, then the entries) before the first of them runs.
+ *
+ *   X1  the reply holds exactly one result per command, or one error for the whole request.
+ *   X2  a result that would make the reply longer than its writer's limit is replaced by a
+ *       TOO_LARGE error; whether a write took effect is decided before its result is written.
+ *   X3  a key whose shard is not owned here is answered MOVED, never looked up.
+ *
+ * Owner: the node's thread. */
+#ifndef KVDB_NODE_EXECUTOR_H
+#define KVDB_NODE_EXECUTOR_H
+
+#include "node/shard.h"
+#include "schema/command.h"
+#include "schema/request.h"
+
+typedef struct executor executor_t;
+
+enum {
+    EXECUTOR_WINDOW = 16,
+    EXECUTOR_REPLY_BYTES_LEAST = 1024 /* a reply's writer has room for so much, whatever else */
+};
+
+typedef struct {
+    uint32_t shards;                    /* of the cluster; 1 .. KV_SHARDS_MAX */
+    int64_t max_value_bytes;            /* 1 .. KV_VALUE_BYTES_MAX */
+    uint8_t secret[STORE_SECRET_BYTES]; /* for the tables' hash: random, never told */
+    const char *node_id;                /* borrowed for the executor's life; for INFO */
+    const char *version;                /* borrowed; for INFO */
+} executor_options_t;
+
+executor_t *executor_new (const executor_options_t *options);
+void executor_destroy (executor_t **self_p);
+
+/* Starts owning a shard, empty, under an epoch; nothing changes if it is owned already. */
+void executor_own (executor_t *self, uint32_t shard, uint64_t epoch);
+
+/* Stops owning it and frees its data. */
+void executor_disown (executor_t *self, uint32_t shard);
+bool executor_owns (const executor_t *self, uint32_t shard);
+
+/* Who owns a shard that is not here: the text MOVED names, "" if not known. Copied. */
+void executor_set_owner (executor_t *self, uint32_t shard, const char *node_id,
+                         const char *endpoint, uint64_t epoch);
+
+/* Runs a whole request and appends a whole reply to `reply`, whose limit leaves room for
+ * EXECUTOR_REPLY_BYTES_LEAST. A body that cannot be decoded gives a
+ * refusing reply, or nothing at all (KV_BAD_REQUEST) if not even its id could be read. */
+KV_CHECK_RESULT kv_status_t executor_run (executor_t *self, kv_slice_t body, int64_t now_ms,
+                                          writer_t *reply);
+
+/* Background work: frees what was flushed, then deletes expired entries over all shards, fairly; at
+ * most `budget` entries in all. Returns how much was done, so that the caller comes back at once if
+ * there may be more. */
+size_t executor_tick (executor_t *self, int64_t now_ms, size_t budget);
+
+/* A gauge or counter the shell adds to INFO: "# Section" lines and name:value lines, appended to
+ * what INFO prints. The shell sets it before a drain. Borrowed until set again; may be NULL. */
+void executor_set_info (executor_t *self, const char *text);
+
+typedef struct {
+    uint64_t keys, expiring_keys, bytes;
+    uint64_t commands, errors, expired_keys, keyspace_hits, keyspace_misses;
+} executor_stats_t;
+executor_stats_t executor_stats (const executor_t *self);
+
+#endif

@@ -1,0 +1,27 @@
+/* node_settings - what can be configured about a node: its option table. The rows named kvdb.*
+ * stand in the node's own file (YAML, or the properties of the original). */
+#ifndef KVDB_NODE_NODE_SETTINGS_H
+#define KVDB_NODE_NODE_SETTINGS_H
+
+#include "schema/option.h"
+
+#include <stdbool.h>
+
+typedef enum { FSYNC_ALWAYS, FSYNC_INTERVAL, FSYNC_NEVER, FSYNC_OFF } fsync_policy_t;
+
+typedef struct {
+    char *config;  /* the node's file */
+    char *cluster; /* the cluster file */
+    char *id;
+    char *data;   /* the data directory; NULL: data/ID beside the node's file */
+    char *broker; /* HOST:PORT; NULL: as the cluster file has it */
+    char *filepath;
+    int filetype;
+    bool enable_auto_flush;
+    int64_t auto_flush_interval; /* seconds */
+    int fsync;                   /* fsync_policy_t */
+} node_settings_t;
+
+extern const kv_option_t node_settings_rows[];
+
+#endif
