@@ -18,10 +18,8 @@ static bool s_matches (kv_slice_t typed, const char *flag)
     if (flag[1] != '-')
         return memcmp (typed.data, flag, typed.size) == 0;
     for (size_t i = 0; i < typed.size; i++) {
-        char a = (char)typed.data[i];
-        char b = flag[i];
-        a = a >= 'A' && a <= 'Z' ? (char)(a + 32) : a;
-        b = b >= 'A' && b <= 'Z' ? (char)(b + 32) : b;
+        int a = config_lower (typed.data[i]);
+        int b = config_lower (flag[i]);
         if (a != b && !(a == '_' && b == '-' && i > 1))
             return false;
     }
@@ -115,6 +113,8 @@ kv_status_t config_flags (config_t *self, int argc, char *const *argv, int *oper
 {
     arguments_t arguments = {argc, argv, 1};
     kv_status_t status = self->error ? KV_CONFIG : KV_OK;
+    if (operand)
+        *operand = argc;
     while (status == KV_OK && arguments.at < argc) {
         const char *argument = argv[arguments.at];
         if (argument[0] != '-' || argument[1] == '\0')
@@ -132,8 +132,8 @@ kv_status_t config_flags (config_t *self, int argc, char *const *argv, int *oper
         return config_fail (self, (config_spot_t){shown.text, 0, 0},
                             "unexpected argument; allowed are flags, which --help lists");
     }
-    if (operand)
-        *operand = arguments.at < argc ? arguments.at : argc;
+    if (operand && arguments.at < argc)
+        *operand = arguments.at;
     return status;
 }
 

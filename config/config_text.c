@@ -144,12 +144,6 @@ size_t config_utf8 (const uint8_t *at, size_t left, uint32_t *code)
     return length;
 }
 
-/* The letter in lower case. */
-static int s_lower (int c)
-{
-    return c >= 'A' && c <= 'Z' ? c + 32 : c;
-}
-
 static size_t s_least (size_t a, size_t b)
 {
     return a < b ? a : b;
@@ -169,10 +163,10 @@ static size_t s_distance (const char *a, size_t a_size, const char *b, size_t b_
         const size_t *up2 = rows[(i + 1) % 3];
         row[0] = i;
         for (size_t j = 1; j <= b_size; j++) {
-            bool same = s_lower (a[i - 1]) == s_lower (b[j - 1]);
+            bool same = config_lower (a[i - 1]) == config_lower (b[j - 1]);
             row[j] = s_least (s_least (up[j], row[j - 1]) + 1, up[j - 1] + (same ? 0 : 1));
-            bool swapped = i > 1 && j > 1 && s_lower (a[i - 1]) == s_lower (b[j - 2]) &&
-                           s_lower (a[i - 2]) == s_lower (b[j - 1]);
+            bool swapped = i > 1 && j > 1 && config_lower (a[i - 1]) == config_lower (b[j - 2]) &&
+                           config_lower (a[i - 2]) == config_lower (b[j - 1]);
             if (swapped)
                 row[j] = s_least (row[j], up2[j - 2] + 1);
         }

@@ -55,6 +55,12 @@ static inline bool config_is_control (uint32_t code)
     return code < 0x20 || (code >= 0x7f && code < 0xa0);
 }
 
+/* The ASCII letter in lower case; anything else as it is. */
+static inline int config_lower (int c)
+{
+    return c >= 'A' && c <= 'Z' ? c + 32 : c;
+}
+
 /* Offers a name to the search. Distance is that of Damerau and Levenshtein (adjacent letters may
  * be swapped once), without regard to case; a name that contains the wanted one is near too. */
 config_nearest_t config_nearest (kv_slice_t wanted);

@@ -79,6 +79,15 @@ static void test_yaml_refusals (void **state)
          "c.yaml:1:14: broker.port: \"99999999999999999999\" is out of range; allowed is a number "
          "from 1 to 65535",
          0},
+        {"broker.port: 18446744073709558616", /* 2^64 + 7000 */
+         "c.yaml:1:14: broker.port: \"18446744073709558616\" is out of range; allowed is a number "
+         "from "
+         "1 to 65535",
+         0},
+        {"kvdb.max_memory: 17179869185g", /* 2^64 + 1 g */
+         "c.yaml:1:18: kvdb.max_memory: \"17179869185g\" is out of range; allowed is a size from "
+         "1m to 1024g",
+         0},
         {"broker: {port: -}",
          "c.yaml:1:16: broker.port: \"-\" is not a whole number; allowed is a number from 1 to "
          "65535",
@@ -274,6 +283,10 @@ static void test_properties_refusals (void **state)
          0},
         {"caf\xc3\xa9 \x01",
          "n.properties:1:6: character U+0001 is not text; allowed is UTF-8 text", 0},
+        {"# a\r# b\r\n\x01",
+         "n.properties:3:1: character U+0001 is not text; allowed is UTF-8 text", 0},
+        {"# \xc0\xaf", "n.properties:1:3: byte 0xc0 is not UTF-8; allowed is UTF-8 text", 0},
+        {"# \xe0\x80\xaf", "n.properties:1:3: byte 0xe0 is not UTF-8; allowed is UTF-8 text", 0},
         {"\xc3(", "n.properties:1:1: byte 0xc3 is not UTF-8; allowed is UTF-8 text", 0},
         {"# \xed\xa0\x80", "n.properties:1:3: byte 0xed is not UTF-8; allowed is UTF-8 text", 0},
         {"\n\n  \t\n",

@@ -94,6 +94,7 @@ static void test_refused_flags (void **state)
          NULL,
          "--kvdb-persistence-fsync: unknown flag; did you mean --persistence-fsync?",
          0},
+        {{"--di", "7"}, NULL, "--di: unknown flag; did you mean --id?", 0},
         {{"--fsync=x"}, NULL, "--fsync: unknown flag; did you mean --persistence-fsync?", 0},
         {{"-port", "7"}, NULL, "-port: unknown flag; did you mean --port?", 0},
         {{"--hlep"}, NULL, "--hlep: unknown flag; did you mean --help?", 0},
@@ -162,6 +163,7 @@ static void test_help_and_version_end_parsing (void **state)
     sample_start (&sample);
     assert_int_equal (s_parse (&sample, help, &operand, &argc), KV_OK);
     assert_true (config_wants_help (sample.config));
+    assert_int_equal (operand, argc);
     assert_false (config_wants_version (sample.config));
     sample_stop (&sample);
     sample_start (&sample);
