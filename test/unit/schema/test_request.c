@@ -240,14 +240,14 @@ static void test_error_text_is_printable_and_bounded (void **state)
     memset (longest, 'e', sizeof longest - 1);
     longest[sizeof longest - 1] = '\0';
     reply_begin (&body, 1, 3);
-    result_error (&body, KV_ERR, "ERR a\n\xff\x01z~");
+    result_error (&body, KV_ERR, "ERR a\n\xff\x01z~\x7f");
     result_error (&body, KV_ERR, longest);
     result_errorf (&body, KV_ERR, "ERR %d %s", 7, longest);
     reply_t reply;
     result_t result;
     assert_int_equal (reply_decode (kv_slice (body.data, body.size), &reply), KV_OK);
     assert_int_equal (result_next (&reply, &result), KV_OK);
-    assert_true (kv_slice_equal (result.text, kv_slice_text ("ERR a???z~")));
+    assert_true (kv_slice_equal (result.text, kv_slice_text ("ERR a???z~?")));
     for (int i = 0; i < 2; i++) {
         assert_int_equal (result_next (&reply, &result), KV_OK);
         assert_true (result.text.size <= KV_ERROR_TEXT_BYTES_MAX);
