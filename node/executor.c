@@ -365,6 +365,15 @@ executor_stats_t executor_stats (const executor_t *self)
     return stats;
 }
 
+bool executor_is_valid (const executor_t *self)
+{
+    for (uint32_t i = 0; i < self->options.shards; i++) {
+        if (self->shards[i] && !store_is_valid (shard_store (self->shards[i])))
+            return false;
+    }
+    return entry_pool_is_valid (self->pool);
+}
+
 static entry_t *s_count_read (executor_t *self, entry_t *entry)
 {
     if (entry)

@@ -67,4 +67,7 @@ typedef struct {
 } executor_stats_t;
 executor_stats_t executor_stats (const executor_t *self);
 
+/* Every table and the pool are as their headers say, by a full walk; for tests. */
+bool executor_is_valid (const executor_t *self);
+
 #endif
