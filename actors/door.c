@@ -227,7 +227,7 @@ static bool s_next_event (door_t *self)
     if (kind == ZMQ_EVENT_DISCONNECTED)
         door_guard_disconnected (self->guard, value);
     if (kind == ZMQ_EVENT_ACCEPT_FAILED && !self->accept_failing)
-        log_event (self->log, LOG_ERROR, "event=accept_failed door=%s reason=\"%s\"", self->name,
+        log_event (self->log, KV_LOG_ERROR, "event=accept_failed door=%s reason=\"%s\"", self->name,
                    zmq_strerror (value));
     self->accept_failing = kind == ZMQ_EVENT_ACCEPT_FAILED;
     return true;

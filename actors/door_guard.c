@@ -306,7 +306,7 @@ static connection_t *s_open (door_guard_t *self, int fd)
     self->stats.refused++;
     s_shut_down (connection);
     if (!self->is_full)
-        log_event (self->options.log, LOG_WARN, "event=connections_full door=%s connections=%d",
+        log_event (self->options.log, KV_LOG_WARN, "event=connections_full door=%s connections=%d",
                    self->options.name, self->options.max_connections);
     self->is_full = true;
     return connection;
@@ -423,7 +423,7 @@ static void s_judge (door_guard_t *self, connection_t *connection, uint64_t pend
     if (!connection->shut_down)
         return;
     self->stats.shut_down++;
-    log_event (self->options.log, LOG_WARN,
+    log_event (self->options.log, KV_LOG_WARN,
                "event=connection_shut_down door=%s fd=%d reason=unfinished_message bytes=%llu",
                self->options.name, connection->fd, (unsigned long long)pending);
 }

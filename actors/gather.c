@@ -174,7 +174,7 @@ static kv_status_t s_merge (slot_t *slot, const uint32_t *keys, const piece_t *p
         return KV_OK;
     case MERGE_NONE: break;
     }
-    KV_ASSERT (!"a command that may be split");
+    KV_UNREACHABLE ("a command that may be split");
 }
 
 void gather_piece (gather_t *self, const uint32_t *keys, const piece_t *piece,
@@ -215,7 +215,7 @@ static void s_write_merged (const slot_t *slot, writer_t *out)
     case MERGE_ALL_OK: result_text (out, "OK"); return;
     case MERGE_BY_KEY:
     case MERGE_CONCAT: break;
-    case MERGE_NONE: KV_ASSERT (!"a command that may be split");
+    case MERGE_NONE: KV_UNREACHABLE ("a command that may be split");
     }
     uint64_t elements = slot->spec->merge == MERGE_CONCAT ? slot->joined : slot->value_count;
     if (elements > UINT32_MAX) {

@@ -20,6 +20,6 @@ void log_event (const log_t *self, log_level_t level, const char *format, ...)
 const char *log_level_name (log_level_t level)
 {
     static const char *const names[] = {"DEBUG", "INFO", "WARN", "ERROR"};
-    KV_ASSERT (level >= LOG_DEBUG && level <= LOG_ERROR);
+    KV_ASSERT (level >= KV_LOG_DEBUG && level <= KV_LOG_ERROR);
     return names[level];
 }

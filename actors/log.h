@@ -8,7 +8,7 @@
 
 #include "schema/status.h"
 
-typedef enum { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR } log_level_t;
+typedef enum { KV_LOG_DEBUG, KV_LOG_INFO, KV_LOG_WARN, KV_LOG_ERROR } log_level_t;
 
 typedef struct {
     void (*write) (void *context, log_level_t level, const char *line); /* NULL: drop all lines */

@@ -186,7 +186,7 @@ kv_status_t scatter_command (scatter_t *self, uint32_t index, const command_t *c
     case KEYS_NONE:
     case KEYS_COORDINATOR: break;
     }
-    KV_ASSERT (!"a command with a place to go to");
+    KV_UNREACHABLE ("a command with a place to go to");
 }
 
 void scatter_wait (scatter_t *self, uint32_t index, const command_t *command, uint32_t node)

@@ -23,7 +23,7 @@ typedef struct {
     coordinator_t *coordinator;
     router_t *router;
     broker_view_t view;
-    bundle_out_t *bundles[KV_NODES_MAX];              /* what goes to each node next */
+    bundle_out_t *bundles[KV_NODES_MAX]; /* what goes to each node next */
     char doors_info[1024];
     int64_t now_ms;
     int64_t tended_ms;
@@ -186,7 +186,8 @@ static void s_handle_pipe (broker_t *self)
     char *command = zstr_recv_nowait (self->pipe);
     if (command && streq (command, "$TERM") && !self->stop_ms) {
         self->stop_ms = self->now_ms + STOP_MS;
-        log_event (self->options->log, LOG_INFO, "event=broker_stopping waiting_requests=%" PRIu64,
+        log_event (self->options->log, KV_LOG_INFO,
+                   "event=broker_stopping waiting_requests=%" PRIu64,
                    router_stats (self->router).waiting_requests);
     }
     zstr_free (&command);
@@ -294,7 +295,7 @@ static void s_turn (broker_t *self, long timeout_ms, bool *busy)
                               {door_monitor (self->nodes), 0, ZMQ_POLLIN, 0},
                               {door_monitor (self->clients), 0, ZMQ_POLLIN, 0}};
     zmq_poll (items, 5, timeout_ms);
-    self->now_ms = clock_monotonic_ms ();
+    self->now_ms = clock_ms ();
     self->view.now_ms = self->now_ms;
     if (items[0].revents)
         s_handle_pipe (self);
@@ -330,7 +331,7 @@ void kv_broker_actor (zsock_t *pipe, void *args)
     KV_ASSERT (self != NULL);
     self->options = args;
     self->pipe = pipe;
-    self->now_ms = clock_monotonic_ms ();
+    self->now_ms = clock_ms ();
     if (s_open_doors (self, why, sizeof why)) {
         s_close (self);
         free (self);
@@ -338,7 +339,7 @@ void kv_broker_actor (zsock_t *pipe, void *args)
         return;
     }
     s_build (self);
-    log_event (self->options->log, LOG_INFO,
+    log_event (self->options->log, KV_LOG_INFO,
                "event=broker_serves clients=%s nodes=%s shards=%u cluster_nodes=%zu",
                door_endpoint (self->clients), door_endpoint (self->nodes), self->options->shards,
                self->options->node_count);

@@ -207,7 +207,7 @@ router_local_t broker_local_command (void *context, const command_t *command, wr
     case COMMAND_SHUTDOWN: return s_shutdown (view, command, result, node);
     default: break;
     }
-    KV_ASSERT (!"a command that concerns no shard");
+    KV_UNREACHABLE ("a command that concerns no shard");
 }
 
 const char *broker_node_name (void *context, uint32_t node)

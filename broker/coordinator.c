@@ -80,7 +80,7 @@ static void s_apply (coordinator_t *self, uint32_t index, node_event_t event)
     if (step->action == IGNORE)
         return;
     if (step->next != node->state)
-        log_event (self->options.log, LOG_INFO,
+        log_event (self->options.log, KV_LOG_INFO,
                    "event=node_%s node=%s was=%s incarnation=%016" PRIx64,
                    node_state_name (step->next), node->id, node_state_name (node->state),
                    node->incarnation);
@@ -95,7 +95,7 @@ static void s_apply (coordinator_t *self, uint32_t index, node_event_t event)
     case DO_LOSE: effect->kind = COORDINATOR_LOST; break;
     case DO_LEAVE: effect->kind = COORDINATOR_LEFT; break;
     case DO_NOTHING:
-    case IGNORE: KV_ASSERT (!"handled above");
+    case IGNORE: KV_UNREACHABLE ("handled above");
     }
     self->stats.joins += step->action == DO_OPEN;
     self->stats.silences += step->action == DO_HOLD;
@@ -240,7 +240,7 @@ static void s_refuse (coordinator_t *self, const lane_t *lane, const message_rea
                       kv_status_t code, const char *text)
 {
     self->stats.refusals++;
-    log_event (self->options.log, code == KV_RETRY ? LOG_INFO : LOG_WARN,
+    log_event (self->options.log, code == KV_RETRY ? KV_LOG_INFO : KV_LOG_WARN,
                "event=node_refused node=%.*s code=%s reason=\"%s\"", (int)ready->node_id.size,
                (const char *)ready->node_id.data, kv_status_name (code), text);
     s_send_reason (self, lane, MESSAGE_REFUSED, code, text);

@@ -74,7 +74,7 @@ void message_encode (writer_t *out, const message_t *message)
     case MESSAGE_REQUESTS:
     case MESSAGE_REPLIES: break;
     }
-    KV_ASSERT (!"a message that message_encode can write");
+    KV_UNREACHABLE ("a message that message_encode can write");
 }
 
 void message_shards_begin (writer_t *out, uint64_t epoch, uint32_t node_count)

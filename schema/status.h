@@ -30,6 +30,9 @@ const char *kv_status_meaning (kv_status_t status);
             kv_assert_failed (#condition, __FILE__, __LINE__);                                     \
     } while (0)
 
+/* Marks a place that our own logic never reaches. */
+#define KV_UNREACHABLE(why) kv_assert_failed ("unreachable: " why, __FILE__, __LINE__)
+
 /* Prints the failed condition to stderr and aborts. */
 _Noreturn void kv_assert_failed (const char *condition, const char *file, int line);
 

@@ -1,0 +1,407 @@
+#include "node/node_actor.h"
+
+#include "actors/blob.h"
+#include "actors/clock.h"
+#include "actors/wire.h"
+#include "node/executor.h"
+#include "schema/bundle.h"
+#include "schema/limits.h"
+
+#include <inttypes.h>
+
+enum {
+    CALL_MS = 100,  /* between READY messages while the broker does not answer */
+    TICK_MS = 10,   /* how often expired keys are looked for */
+    STOP_MS = 2000, /* what a stopping node gives the broker */
+    EXPIRE_BUDGET = 256,
+    FRAMES_MAX = KV_FRAMES_MAX,
+    REPLY_BUNDLE_BYTES = 256 * 1024 /* replies are sent once this much has come together */
+};
+
+typedef struct {
+    uint64_t tag;
+    size_t bytes;
+} reply_part_t;
+
+typedef struct {
+    const node_options_t *options;
+    zsock_t *pipe;
+    void *control, *data; /* raw DEALER sockets */
+    executor_t *executor;
+    identity_t identity;
+    uint64_t incarnation;
+    bool welcomed;   /* the broker has said WELCOME on this connection */
+    bool told_ready; /* the pipe has been told */
+    bool serving;    /* attached: the data lane may carry requests */
+    uint32_t beacon_ms;
+    uint64_t epoch;  /* of the newest SHARDS */
+    uint64_t beacon; /* the last beacon's number */
+    int64_t now_ms, next_call_ms, next_tick_ms;
+    int64_t stop_ms; /* 0: not stopping; else when it ends in any case */
+    writer_t replies;
+    reply_part_t parts[KV_BUNDLE_PARTS_MAX];
+    uint32_t part_count;
+    blob_t *frames[FRAMES_MAX];
+    bool ended;
+    bool failed;
+    char reason[256]; /* why it ended */
+} node_t;
+
+static void s_end (node_t *self, bool failed, const char *reason)
+{
+    self->ended = true;
+    self->failed = failed;
+    snprintf (self->reason, sizeof self->reason, "%s", reason);
+}
+
+/* ---- the control lane ---------------------------------------------------------------------- */
+
+static void s_send_message (void *socket, const message_t *message)
+{
+    writer_t out = writer_make (SIZE_MAX);
+    message_encode (&out, message);
+    blob_t *frame = blob_from_writer (&out);
+    /* A lane that is not connected keeps the message until it is: libzmq reconnects. */
+    kv_status_t status = wire_send (socket, &frame, 1);
+    (void)status;
+}
+
+static void s_call (node_t *self)
+{
+    const node_options_t *options = self->options;
+    message_t ready = {
+        .type = MESSAGE_READY,
+        .ready = {.node_id = kv_slice_text (options->id),
+                  .cluster_id = kv_slice (self->identity.cluster_id,
+                                          self->identity.has_cluster ? KV_UUID_BYTES : 0),
+                  .data_uuid = kv_slice (self->identity.uuid, KV_UUID_BYTES),
+                  .incarnation = self->incarnation,
+                  .wire_min = KV_WIRE_VERSION_MIN,
+                  .wire_max = KV_WIRE_VERSION_MAX,
+                  .disk_min = KV_DISK_VERSION_MIN,
+                  .disk_max = KV_DISK_VERSION_MAX,
+                  .host = kv_slice_text (options->host),
+                  .port = options->port}};
+    s_send_message (self->control, &ready);
+    self->next_call_ms = self->now_ms + CALL_MS;
+}
+
+static void s_call_again (node_t *self)
+{
+    self->welcomed = false;
+    self->serving = false;
+    self->next_call_ms = self->now_ms + CALL_MS;
+}
+
+static void s_beacon (node_t *self)
+{
+    executor_stats_t stats = executor_stats (self->executor);
+    message_t beacon = {.type = MESSAGE_BEACON,
+                        .beacon = {.sequence = ++self->beacon,
+                                   .sent_ms = (uint64_t)self->now_ms,
+                                   .keys = stats.keys,
+                                   .bytes = stats.bytes}};
+    s_send_message (self->control, &beacon);
+    self->next_call_ms = self->now_ms + self->beacon_ms;
+}
+
+static void s_welcome (node_t *self, const message_welcome_t *welcome)
+{
+    char why[256];
+    if (welcome->shards != self->options->shards) {
+        snprintf (why, sizeof why,
+                  "the broker's cluster has %" PRIu64 " shards, this node's cluster file says %u; "
+                  "give both the same file",
+                  welcome->shards, self->options->shards);
+        s_end (self, true, why);
+        return;
+    }
+    self->welcomed = true;
+    self->beacon_ms = (uint32_t)welcome->beacon_ms;
+    if (self->identity.has_cluster)
+        return;
+    memcpy (self->identity.cluster_id, welcome->cluster_id.data, KV_UUID_BYTES);
+    self->identity.has_cluster = true;
+    if (self->options->data_dir &&
+        identity_save (self->options->data_dir, "identity", &self->identity, why, sizeof why))
+        s_end (self, true, why);
+}
+
+static void s_own_shards (node_t *self, const message_shards_t *shards)
+{
+    char ids[KV_NODES_MAX][KV_NODE_ID_BYTES_MAX + 1];
+    char endpoints[KV_NODES_MAX][KV_ENDPOINT_BYTES_MAX + 1];
+    reader_t at = shards->nodes;
+    for (uint32_t i = 0; i < shards->node_count; i++) {
+        kv_slice_t id, endpoint;
+        if (reader_bytes (&at, &id) || reader_bytes (&at, &endpoint))
+            return;
+        snprintf (ids[i], sizeof ids[i], "%.*s", (int)id.size, (const char *)id.data);
+        snprintf (endpoints[i], sizeof endpoints[i], "%.*s", (int)endpoint.size,
+                  (const char *)endpoint.data);
+    }
+    at = shards->shards;
+    for (uint32_t shard = 0; shard < shards->shard_count; shard++) {
+        uint64_t epoch, owner;
+        if (reader_uint (&at, &epoch) || reader_uint (&at, &owner) || owner >= shards->node_count)
+            return;
+        if (streq (ids[owner], self->options->id))
+            executor_own (self->executor, shard, epoch);
+        else
+            executor_disown (self->executor, shard);
+        executor_set_owner (self->executor, shard, ids[owner], endpoints[owner], epoch);
+    }
+}
+
+static void s_shards (node_t *self, const message_shards_t *shards)
+{
+    if (!self->welcomed || shards->shard_count != self->options->shards)
+        return;
+    s_own_shards (self, shards);
+    self->epoch = shards->epoch;
+    if (self->serving)
+        return;
+    message_t attach = {
+        .type = MESSAGE_ATTACH,
+        .attach = {.node_id = kv_slice_text (self->options->id), .incarnation = self->incarnation}};
+    s_send_message (self->data, &attach);
+    self->serving = true;
+    s_beacon (self);
+    log_event (self->options->log, KV_LOG_INFO, "event=node_serves node=%s shards_epoch=%" PRIu64,
+               self->options->id, self->epoch);
+    if (!self->told_ready)
+        zstr_send (self->pipe, "READY");
+    self->told_ready = true;
+}
+
+static void s_refused (node_t *self, const message_reason_t *reason)
+{
+    char why[256];
+    snprintf (why, sizeof why, "the broker refused node %s: %.*s", self->options->id,
+              (int)reason->text.size, (const char *)reason->text.data);
+    if (reason->code == KV_RETRY) {
+        log_event (self->options->log, KV_LOG_INFO, "event=call_again reason=\"%s\"", why);
+        s_call_again (self);
+        return;
+    }
+    s_end (self, true, why);
+}
+
+static void s_control_message (node_t *self, kv_slice_t bytes)
+{
+    message_t message;
+    if (message_decode (bytes, &message) != KV_OK) {
+        log_event (self->options->log, KV_LOG_WARN, "event=malformed_message lane=control");
+        return;
+    }
+    switch (message.type) {
+    case MESSAGE_WELCOME: s_welcome (self, &message.welcome); return;
+    case MESSAGE_SHARDS: s_shards (self, &message.shards); return;
+    case MESSAGE_REFUSED: s_refused (self, &message.reason); return;
+    case MESSAGE_BEACON_ACK: return; /* leases come with replication */
+    case MESSAGE_DISCONNECT: s_call_again (self); return;
+    case MESSAGE_READY:
+    case MESSAGE_ATTACH:
+    case MESSAGE_BEACON:
+    case MESSAGE_SHUTDOWN:
+    case MESSAGE_REQUESTS:
+    case MESSAGE_REPLIES: break;
+    }
+    log_event (self->options->log, KV_LOG_WARN, "event=unexpected_message lane=control type=%s",
+               message_name (message.type));
+}
+
+static void s_drain_control (node_t *self)
+{
+    size_t count;
+    for (int i = 0; i < KV_MESSAGES_PER_DRAIN_MAX && !self->ended; i++) {
+        if (wire_receive (self->control, self->frames, FRAMES_MAX, &count))
+            return;
+        if (count == 1)
+            s_control_message (self, blob_bytes (self->frames[0]));
+        for (size_t f = 0; f < count; f++)
+            blob_unref (&self->frames[f]);
+    }
+}
+
+/* ---- the data lane ------------------------------------------------------------------------- */
+
+/* One message with the replies of all requests since the last one. */
+static void s_flush_replies (node_t *self)
+{
+    if (self->part_count == 0)
+        return;
+    writer_t head = writer_make (SIZE_MAX);
+    bundle_head_begin (&head, MESSAGE_REPLIES, self->epoch, self->part_count);
+    for (uint32_t i = 0; i < self->part_count; i++)
+        bundle_head_part (&head, self->parts[i].tag, self->parts[i].bytes);
+    blob_t *frames[2] = {blob_from_writer (&head), blob_from_writer (&self->replies)};
+    self->part_count = 0;
+    if (wire_send (self->data, frames, 2))
+        log_event (self->options->log, KV_LOG_WARN, "event=replies_dropped node=%s",
+                   self->options->id);
+}
+
+static void s_run (node_t *self, uint64_t tag, kv_slice_t body)
+{
+    if (self->part_count == KV_BUNDLE_PARTS_MAX || self->replies.size >= REPLY_BUNDLE_BYTES)
+        s_flush_replies (self);
+    size_t start = self->replies.size;
+    kv_status_t status = executor_run (self->executor, body, clock_wall_ms (), &self->replies);
+    if (status) {
+        /* The broker checks what it passes on, so this is a defect of one of the two; the request
+         * runs into its deadline there. */
+        log_event (self->options->log, KV_LOG_ERROR, "event=undecodable_request node=%s",
+                   self->options->id);
+        return;
+    }
+    self->parts[self->part_count++] = (reply_part_t){tag, self->replies.size - start};
+}
+
+static void s_last_word (node_t *self)
+{
+    s_flush_replies (self);
+    message_t bye = {.type = MESSAGE_DISCONNECT, .reason = {KV_OK, kv_slice_text ("stopped")}};
+    s_send_message (self->data, &bye);
+    s_end (self, false, "the broker has let it go");
+}
+
+static void s_data_message (node_t *self, size_t count)
+{
+    kv_slice_t slices[FRAMES_MAX];
+    for (size_t i = 0; i < count; i++)
+        slices[i] = blob_bytes (self->frames[i]);
+    bundle_t bundle;
+    message_t message;
+    if (bundle_open (&bundle, slices, count) == KV_OK && bundle.type == MESSAGE_REQUESTS) {
+        uint64_t tag;
+        kv_slice_t part;
+        while (bundle_next (&bundle, &tag, &part, NULL) == KV_OK)
+            s_run (self, tag, part);
+        return;
+    }
+    if (count == 1 && message_decode (slices[0], &message) == KV_OK &&
+        message.type == MESSAGE_SHUTDOWN) {
+        s_last_word (self);
+        return;
+    }
+    log_event (self->options->log, KV_LOG_WARN, "event=malformed_message lane=data");
+}
+
+static bool s_drain_data (node_t *self)
+{
+    size_t count;
+    int i = 0;
+    for (; i < KV_MESSAGES_PER_DRAIN_MAX && !self->ended; i++) {
+        if (wire_receive (self->data, self->frames, FRAMES_MAX, &count))
+            break;
+        s_data_message (self, count);
+        for (size_t f = 0; f < count; f++)
+            blob_unref (&self->frames[f]);
+    }
+    s_flush_replies (self);
+    return i == KV_MESSAGES_PER_DRAIN_MAX;
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+static void s_handle_pipe (node_t *self)
+{
+    char *command = zstr_recv_nowait (self->pipe);
+    bool term = command && streq (command, "$TERM");
+    zstr_free (&command);
+    if (!term || self->stop_ms)
+        return;
+    log_event (self->options->log, KV_LOG_INFO, "event=node_stopping node=%s", self->options->id);
+    self->stop_ms = self->now_ms + STOP_MS;
+    if (!self->serving) {
+        s_end (self, false, "it was asked to");
+        return;
+    }
+    message_t ask = {.type = MESSAGE_DISCONNECT, .reason = {KV_OK, kv_slice_text ("stopping")}};
+    s_send_message (self->control, &ask);
+}
+
+static void s_timers (node_t *self, bool *busy)
+{
+    if (self->now_ms >= self->next_call_ms) {
+        if (self->serving)
+            s_beacon (self);
+        else
+            s_call (self);
+    }
+    if (self->now_ms >= self->next_tick_ms || *busy) {
+        size_t expired = executor_tick (self->executor, clock_wall_ms (), EXPIRE_BUDGET);
+        self->next_tick_ms = self->now_ms + TICK_MS;
+        *busy = *busy || expired == EXPIRE_BUDGET;
+    }
+    if (self->stop_ms && self->now_ms >= self->stop_ms)
+        s_end (self, false, "it was asked to, and the broker did not answer");
+}
+
+static void s_turn (node_t *self, bool *busy)
+{
+    zmq_pollitem_t items[] = {{zsock_resolve (self->pipe), 0, ZMQ_POLLIN, 0},
+                              {self->control, 0, ZMQ_POLLIN, 0},
+                              {self->data, 0, ZMQ_POLLIN, 0}};
+    zmq_poll (items, 3, *busy ? 0 : TICK_MS);
+    self->now_ms = clock_ms ();
+    if (items[0].revents)
+        s_handle_pipe (self);
+    s_drain_control (self);
+    *busy = s_drain_data (self);
+    if (!self->ended)
+        s_timers (self, busy);
+}
+
+static kv_status_t s_start (node_t *self)
+{
+    const node_options_t *options = self->options;
+    char why[sizeof self->reason] = "";
+    kv_status_t status = KV_OK;
+    if (options->data_dir)
+        status = identity_load (options->data_dir, "identity", &self->identity, why, sizeof why);
+    else
+        identity_make (&self->identity);
+    if (status == KV_OK)
+        status =
+            wire_dealer (zsys_init (), options->broker_endpoint, &self->control, why, sizeof why);
+    if (status == KV_OK)
+        status = wire_dealer (zsys_init (), options->broker_endpoint, &self->data, why, sizeof why);
+    if (status) {
+        s_end (self, true, why);
+        return status;
+    }
+    executor_options_t executor = {.shards = options->shards,
+                                   .max_value_bytes = options->max_value_bytes,
+                                   .node_id = options->id,
+                                   .version = KVDB_VERSION};
+    random_bytes (executor.secret, sizeof executor.secret);
+    random_bytes (&self->incarnation, sizeof self->incarnation);
+    self->incarnation >>= 1; /* fits the signed integers of every language */
+    self->executor = executor_new (&executor);
+    self->replies = writer_make (KV_REPLY_BYTES_MAX);
+    self->now_ms = clock_ms ();
+    return KV_OK;
+}
+
+void kv_node_actor (zsock_t *pipe, void *args)
+{
+    node_t *self = calloc (1, sizeof *self);
+    KV_ASSERT (self != NULL);
+    self->options = args;
+    self->pipe = pipe;
+    zsock_signal (pipe, 0);
+    bool busy = false;
+    kv_status_t status = s_start (self);
+    while (status == KV_OK && !self->ended)
+        s_turn (self, &busy);
+    wire_close (&self->control, STOP_MS);
+    wire_close (&self->data, STOP_MS);
+    executor_destroy (&self->executor);
+    writer_free (&self->replies);
+    log_event (self->options->log, self->failed ? KV_LOG_ERROR : KV_LOG_INFO,
+               "event=node_ended node=%s reason=\"%s\"", self->options->id, self->reason);
+    zstr_sendx (pipe, self->failed ? "FAILED" : "STOPPED", self->reason, NULL);
+    free (self);
+}
