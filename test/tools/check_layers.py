@@ -7,6 +7,7 @@ Rules, named in each complaint:
   shell    ZeroMQ headers only in shells: *_actor.[ch], *_main.c and those SHELLS lists.
   pure     any other file of schema, actors, node and broker knows no socket, clock, thread or file:
            none of the headers in IMPURE_HEADERS, none of the names in IMPURE_NAMES, no shell's header.
+  core     no shell is compiled into a library kvdb_*_core.
 
 usage: check_layers.py [ROOT]      exit status 0 clean, 1 complaints
        check_layers.py --self-test plants a violation of each rule and expects it to be found
@@ -38,9 +39,9 @@ LIBRARIES = {  # header pattern -> folders
 SHELLS = [
     "schema/status.c",      # the last words of a failed assertion
     "actors/clock.[ch]",       # the real clock
-    "actors/identity.[ch]",    # randomness of the system, for ids
-    "actors/bundle_io.[ch]",   # sends and receives bundles
-    "actors/door.[ch]",        # a socket and its drains
+    "actors/identity.[ch]",    # a file, and randomness of the system
+    "actors/wire.[ch]",        # a socket that connects
+    "actors/door.[ch]",        # a socket that is connected to
     "actors/door_guard.[ch]",  # watches the connections of a door
     "actors/process.[ch]",     # signals and the life of a process
 ]
@@ -58,6 +59,7 @@ IMPURE_NAMES = re.compile(
     r"\b(FILE|f?printf|v?fprintf|puts|putchar|perror|fopen|fdopen|fread|fwrite|stdin|stdout|stderr|getenv|setenv|"
     r"system|popen|exit|rand|srand|random|clock_gettime|gettimeofday|usleep|nanosleep|sleep)\b\s*(\(|\*|;|,|\))")
 
+CORE_LIBRARY = re.compile(r"(?:add_library\s*\(kvdb_\w+_core\s+STATIC|set\s*\(\w+_CORE)\s([^)]*)\)")
 INCLUDE = re.compile(r'^\s*#\s*include\s*(<([^>]+)>|"([^"]+)")')
 
 
@@ -144,8 +146,23 @@ def check_file(root, path):
             yield f"{path}:{number}: [{rule}] {message}"
 
 
+def check_core_libraries(root):
+    for folder in sorted(FOLDERS):
+        path = os.path.join(folder, "CMakeLists.txt")
+        if not os.path.exists(os.path.join(root, path)):
+            continue
+        with open(os.path.join(root, path), encoding="utf-8") as file:
+            text = file.read()
+        for library in CORE_LIBRARY.finditer(text):
+            for name in library.group(1).split():
+                if is_shell(f"{folder}/{name}"):
+                    line = text.count("\n", 0, library.start()) + 1
+                    yield f"{path}:{line}: [core] {name} is a shell"
+
+
 def check(root):
-    return [complaint for path in sources(root) for complaint in check_file(root, path)]
+    complaints = [complaint for path in sources(root) for complaint in check_file(root, path)]
+    return complaints + list(check_core_libraries(root))
 
 
 PLANTED = [  # path, text, the rule it breaks or None
@@ -175,6 +192,9 @@ PLANTED = [  # path, text, the rule it breaks or None
     ("broker/a.c", '#include "../node/store.h"\n', "folder"),
     ("broker/b.c", '#include "client/kvdb.h"\n', "folder"),
     ("client/a.c", '#include "broker/router.h"\n', "folder"),
+    ("node/CMakeLists.txt", "set (NODE_CORE store.c\n     node_actor.c)\nadd_library (kvdb_node_core STATIC ${NODE_CORE})\n",
+     "core"),
+    ("actors/CMakeLists.txt", "add_library (kvdb_actors_core STATIC log.c)\nadd_library (kvdb_actors STATIC door.c)\n", None),
     ("client/ok.c", '#include <zmq.h>\n#include <unistd.h>\n#include "actors/scatter.h"\n', None),
 ]
 
