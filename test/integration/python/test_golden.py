@@ -2,7 +2,7 @@
 """Runs the golden vectors with Debian's msgpack, a codec that shares nothing with ours, and checks requests by the
 rules of schema/PROTOCOL.md, written down here a second time.
 
-Skips (status 77) where msgpack is not installed. Run in the root of the sources.
+Skips (status 77) where msgpack is not installed.
 """
 import os
 import sys
@@ -13,8 +13,9 @@ except ImportError:
     print("skipped: python3-msgpack is not installed")
     sys.exit(77)
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-GOLDEN = os.path.join("schema", "golden")
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+GOLDEN = os.path.join(HERE, "..", "..", "..", "schema", "golden")
 RUN = 16
 DEPTH = 8
 failures = []
