@@ -14,7 +14,7 @@ struct bundle_out {
     part_t parts[KV_BUNDLE_PARTS_MAX];
     uint32_t part_count;
     uint32_t finished; /* parts of the bundle finished last, while part_count is 0 */
-    blob_t *frames[BUNDLE_FRAMES_MAX]; /* finished frames; [0] is kept for the head */
+    blob_t *frames[KV_BUNDLE_FRAMES_MAX]; /* finished frames; [0] is kept for the head */
     size_t frame_count;
     writer_t packed; /* small parts that will be the next frame */
 };
@@ -58,7 +58,7 @@ bool bundle_out_add (bundle_out_t *self, uint64_t tag, blob_t **part_p)
     /* A large part may need two frames: one for what is packed before it, one for itself; and one
      * must be left for what is packed after it. */
     bool full =
-        self->part_count == KV_BUNDLE_PARTS_MAX || self->frame_count + 3 > BUNDLE_FRAMES_MAX;
+        self->part_count == KV_BUNDLE_PARTS_MAX || self->frame_count + 3 > KV_BUNDLE_FRAMES_MAX;
     if (full)
         return false;
     self->parts[self->part_count++] = (part_t){tag, bytes.size};
@@ -73,7 +73,7 @@ bool bundle_out_add (bundle_out_t *self, uint64_t tag, blob_t **part_p)
     return true;
 }
 
-size_t bundle_out_finish (bundle_out_t *self, uint64_t epoch, blob_t *frames[BUNDLE_FRAMES_MAX])
+size_t bundle_out_finish (bundle_out_t *self, uint64_t epoch, blob_t *frames[KV_BUNDLE_FRAMES_MAX])
 {
     KV_ASSERT (self->part_count > 0);
     s_close_packed (self);

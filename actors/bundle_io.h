@@ -9,8 +9,9 @@
 
 #include "actors/blob.h"
 #include "schema/bundle.h"
+#include "schema/limits.h"
 
-enum { BUNDLE_COPY_BYTES = 8 * 1024, BUNDLE_FRAMES_MAX = 64 };
+enum { BUNDLE_COPY_BYTES = 8 * 1024 };
 
 typedef struct bundle_out bundle_out_t;
 
@@ -23,8 +24,8 @@ KV_CHECK_RESULT bool bundle_out_add (bundle_out_t *self, uint64_t tag, blob_t **
 bool bundle_out_is_empty (const bundle_out_t *self);
 
 /* Ends the bundle: head and frames, whose references the caller owns; then it is empty again.
- * `frames` has room for BUNDLE_FRAMES_MAX. */
-size_t bundle_out_finish (bundle_out_t *self, uint64_t epoch, blob_t *frames[BUNDLE_FRAMES_MAX]);
+ * `frames` has room for KV_BUNDLE_FRAMES_MAX. */
+size_t bundle_out_finish (bundle_out_t *self, uint64_t epoch, blob_t *frames[KV_BUNDLE_FRAMES_MAX]);
 
 /* The tags of the bundle that was finished last, until a part is added, and how many they are.
  * For taking back what could not be sent. */

@@ -2,6 +2,7 @@
 
 #include "schema/limits.h"
 
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -245,4 +246,12 @@ bool cluster_endpoint (const char *host, int64_t port, char *out, size_t out_byt
     int size = snprintf (out, out_bytes, bare_v6 ? "tcp://[%s]:%" PRId64 : "tcp://%s:%" PRId64,
                          host, port);
     return size > 0 && (size_t)size < out_bytes;
+}
+
+bool cluster_is_loopback (const char *host)
+{
+    unsigned char v4[4];
+    if (strcmp (host, "localhost") == 0 || strcmp (host, "::1") == 0 || strcmp (host, "[::1]") == 0)
+        return true;
+    return inet_pton (AF_INET, host, v4) == 1 && v4[0] == 127;
 }

@@ -53,4 +53,7 @@ KV_CHECK_RESULT kv_status_t cluster_options_check (const cluster_options_t *self
 /* "tcp://HOST:PORT", with brackets around an IPv6 address. False: it does not fit. */
 KV_CHECK_RESULT bool cluster_endpoint (const char *host, int64_t port, char *out, size_t out_bytes);
 
+/* True for 127.0.0.0/8, ::1 and localhost as they are written; other names are not looked up. */
+bool cluster_is_loopback (const char *host);
+
 #endif

@@ -49,7 +49,7 @@ static void s_flush_node (broker_t *self, uint32_t node)
 {
     if (bundle_out_is_empty (self->bundles[node]))
         return;
-    blob_t *frames[BUNDLE_FRAMES_MAX];
+    blob_t *frames[KV_BUNDLE_FRAMES_MAX];
     size_t count = bundle_out_finish (self->bundles[node], self->map->epoch, frames);
     const lane_t *lane = &coordinator_node (self->coordinator, node)->data;
     kv_status_t status = KV_UNAVAILABLE;
@@ -135,7 +135,7 @@ static void s_take_replies (broker_t *self, uint32_t node, bundle_t *bundle, blo
 
 static void s_node_message (broker_t *self, kv_slice_t identity, blob_t **frames, size_t count)
 {
-    kv_slice_t slices[BUNDLE_FRAMES_MAX];
+    kv_slice_t slices[KV_BUNDLE_FRAMES_MAX];
     bundle_t bundle;
     uint32_t node;
     for (size_t i = 0; i < count; i++)
@@ -154,12 +154,12 @@ static bool s_drain_nodes (broker_t *self)
 {
     uint8_t identity[255];
     size_t identity_bytes;
-    blob_t *frames[BUNDLE_FRAMES_MAX];
+    blob_t *frames[KV_BUNDLE_FRAMES_MAX];
     size_t count;
     int i = 0;
     for (; i < KV_MESSAGES_PER_DRAIN_MAX; i++) {
-        if (door_receive_frames (self->nodes, identity, &identity_bytes, frames, BUNDLE_FRAMES_MAX,
-                                 &count))
+        if (door_receive_frames (self->nodes, identity, &identity_bytes, frames,
+                                 KV_BUNDLE_FRAMES_MAX, &count))
             break;
         s_node_message (self, kv_slice (identity, identity_bytes), frames, count);
         for (size_t f = 0; f < count; f++)

@@ -1,6 +1,14 @@
 #include "broker/router_parts.h"
 
+#include "schema/limits.h"
+
 #include <stdlib.h>
+
+/* What is waited for is a node, not a shard's answer. */
+static bool s_waits (const piece_t *piece)
+{
+    return piece->spec->keys == KEYS_COORDINATOR || piece->spec->keys == KEYS_NONE;
+}
 
 pending_t *pending_new (kv_slice_t envelope, blob_t *body, const scatter_t *scatter)
 {
@@ -13,7 +21,12 @@ pending_t *pending_new (kv_slice_t envelope, blob_t *body, const scatter_t *scat
     uint8_t *envelope_copy = self->states + scatter->count;
     if (scatter->count)
         memcpy (self->pieces, scatter->pieces, pieces_bytes);
-    memset (self->states, PIECE_HELD, scatter->count);
+    for (uint32_t i = 0; i < scatter->count; i++) {
+        bool waits = s_waits (&self->pieces[i]);
+        self->states[i] = waits ? PIECE_WAITS : PIECE_HELD;
+        self->waits += waits;
+    }
+    self->held = scatter->count - self->waits;
     if (envelope.size)
         memcpy (envelope_copy, envelope.data, envelope.size);
     self->envelope = kv_slice (envelope_copy, envelope.size);
@@ -61,19 +74,38 @@ void pending_need_gather (pending_t *self)
     pending_expect (self);
 }
 
+blob_t *pending_gather_reply (const pending_t *self)
+{
+    KV_ASSERT (self->undone == 0);
+    writer_t reply = writer_make (KV_REPLY_BYTES_MAX);
+    gather_write (self->gather, &reply);
+    return blob_from_writer (&reply);
+}
+
+void pending_finish (pending_t *self, blob_t *reply)
+{
+    KV_ASSERT (!self->parts && !self->reply); // N1
+    KV_ASSERT (self->undone == 0);
+    blob_unref (&self->body);
+    gather_destroy (&self->gather);
+    self->reply = reply;
+}
+
 typedef struct {
     part_t *part;        /* NULL: free */
     uint32_t generation; /* of the part that is, or will be, in it */
     uint32_t next_free;
 } table_slot_t;
 
-enum { NO_SLOT = UINT32_MAX };
+enum { NO_SLOT = UINT32_MAX, SPARE_MAX = 1024 };
 
 struct part_table {
     table_slot_t *slots;
     uint32_t capacity;
     uint32_t first_free;
     size_t count;
+    part_t *spare; /* memory of whole parts, which come and go with every request */
+    uint32_t spare_count;
 };
 
 part_table_t *part_table_new (void)
@@ -91,6 +123,11 @@ void part_table_destroy (part_table_t **self_p)
     if (!self)
         return;
     KV_ASSERT (self->count == 0);
+    while (self->spare) {
+        part_t *part = self->spare;
+        self->spare = part->next;
+        free (part);
+    }
     free (self->slots);
     free (self);
 }
@@ -107,12 +144,10 @@ static void s_grow (part_table_t *self)
     self->capacity = capacity;
 }
 
-part_t *part_table_add (part_table_t *self, pending_t *pending, uint32_t node, uint32_t count)
+static part_t *s_add (part_table_t *self, part_t *part, pending_t *pending, uint32_t node)
 {
     if (self->first_free == NO_SLOT)
         s_grow (self);
-    part_t *part = malloc (sizeof *part + count * sizeof part->pieces[0]);
-    KV_ASSERT (part != NULL);
     uint32_t at = self->first_free;
     table_slot_t *slot = &self->slots[at];
     self->first_free = slot->next_free;
@@ -124,6 +159,29 @@ part_t *part_table_add (part_table_t *self, pending_t *pending, uint32_t node, u
     pending->parts = part; // A2
     self->count++;
     return part;
+}
+
+part_t *part_table_add_whole (part_table_t *self, pending_t *pending, uint32_t node)
+{
+    part_t *part = self->spare;
+    if (part) {
+        self->spare = part->next;
+        self->spare_count--;
+    } else {
+        part = malloc (sizeof *part);
+        KV_ASSERT (part != NULL);
+    }
+    s_add (self, part, pending, node);
+    part->whole = true;
+    part->count = pending->piece_count;
+    return part;
+}
+
+part_t *part_table_add (part_table_t *self, pending_t *pending, uint32_t node, uint32_t room)
+{
+    part_t *part = malloc (sizeof *part + room * sizeof part->pieces[0]);
+    KV_ASSERT (part != NULL);
+    return s_add (self, part, pending, node);
 }
 
 part_t *part_table_find (const part_table_t *self, uint64_t tag)
@@ -151,6 +209,12 @@ void part_table_remove (part_table_t *self, part_t **part_p)
     slot->next_free = self->first_free;
     self->first_free = (uint32_t)part->tag;
     self->count--;
+    if (part->whole && self->spare_count < SPARE_MAX) {
+        part->next = self->spare;
+        self->spare = part;
+        self->spare_count++;
+        return;
+    }
     free (part);
 }
 

@@ -1,6 +1,8 @@
-/* router_parts - what is in flight: a part is the batch that one request has at one node.
+/* router_parts - what is on its way: requests, and their parts. A part is the batch that one
+ * request has at one node.
  *
- *   A1  a tag names one part for ever: 32 bits of slot, 32 bits of the slot's generation.
+ *   A1  a tag names one part: 32 bits of slot, 32 bits of the slot's generation. It comes back
+ *       after 2^32 parts in one slot, long after anybody could answer the first.
  *   A2  a part is in its request's list and in the table, or in neither.
  *
  * Pure. Owner: the router. */
@@ -26,6 +28,7 @@ struct pending {
     wheel_timer_t timer;        /* its deadline; first, so that a timer leads to its request */
     pending_t *previous, *next; /* all live requests, oldest first */
     uint64_t id;
+    uint64_t bytes;     /* what it counts for under N4 */
     blob_t *body;       /* owned; NULL once finished */
     blob_t *reply;      /* owned; set once finished */
     kv_slice_t options; /* as encoded, within body */
@@ -34,6 +37,8 @@ struct pending {
     uint32_t commands;
     uint32_t piece_count;
     uint32_t undone;     /* pieces that are not DONE */
+    uint32_t held;       /* pieces that are HELD */
+    uint32_t waits;      /* pieces that WAIT */
     piece_t *pieces;     /* of this allocation */
     uint8_t *states;     /* piece_state_t of each; of this allocation */
     uint32_t *keys;      /* owned; see scatter_t */
@@ -45,12 +50,19 @@ struct part {
     pending_t *pending;
     part_t *next; /* of the same request */
     uint32_t node;
-    bool whole; /* the request's own body: the reply is passed on as it is */
     uint32_t count;
-    uint32_t pieces[]; /* indices into pending->pieces, rising */
+    bool whole;        /* the request's own body: its pieces are all of the request's */
+    uint32_t pieces[]; /* unless whole: indices into pending->pieces, rising */
 };
 
-/* Copies the envelope and the scatter's pieces; takes the body over. All pieces are HELD. */
+/* The index of the part's n-th piece in pending->pieces. */
+static inline uint32_t part_piece (const part_t *self, uint32_t n)
+{
+    return self->whole ? n : self->pieces[n];
+}
+
+/* Copies the envelope and the scatter's pieces; takes the body over. Every piece is HELD or, if it
+ * goes to no shard, WAITS. */
 pending_t *pending_new (kv_slice_t envelope, blob_t *body, const scatter_t *scatter);
 void pending_destroy (pending_t **self_p);
 
@@ -60,11 +72,21 @@ void pending_need_gather (pending_t *self);
 /* Announces every command's pieces to the gather. */
 void pending_expect (pending_t *self);
 
+/* The reply of a request whose pieces are all done, put together. */
+blob_t *pending_gather_reply (const pending_t *self);
+
+/* Sets the reply, takes it over, and releases what the request held for it. */
+void pending_finish (pending_t *self, blob_t *reply);
+
 part_table_t *part_table_new (void);
 void part_table_destroy (part_table_t **self_p);
 
-/* A part with room for `count` pieces, none set yet, in the table and in the request's list. */
-part_t *part_table_add (part_table_t *self, pending_t *pending, uint32_t node, uint32_t count);
+/* A part with all of the request's pieces, which goes out as it came. */
+part_t *part_table_add_whole (part_table_t *self, pending_t *pending, uint32_t node);
+
+/* A part with room for `room` pieces, none set yet. Both are in the table and in the request's
+ * list. */
+part_t *part_table_add (part_table_t *self, pending_t *pending, uint32_t node, uint32_t room);
 
 /* The part in flight under that tag, or NULL. */
 part_t *part_table_find (const part_table_t *self, uint64_t tag);

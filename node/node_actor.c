@@ -14,7 +14,6 @@ enum {
     TICK_MS = 10,   /* how often expired keys are looked for */
     STOP_MS = 2000, /* what a stopping node gives the broker */
     EXPIRE_BUDGET = 256,
-    FRAMES_MAX = KV_FRAMES_MAX,
     REPLY_BUNDLE_BYTES = 256 * 1024 /* replies are sent once this much has come together */
 };
 
@@ -41,7 +40,7 @@ typedef struct {
     writer_t replies;
     reply_part_t parts[KV_BUNDLE_PARTS_MAX];
     uint32_t part_count;
-    blob_t *frames[FRAMES_MAX];
+    blob_t *frames[KV_BUNDLE_FRAMES_MAX];
     bool ended;
     bool failed;
     char reason[256]; /* why it ended */
@@ -215,7 +214,7 @@ static void s_drain_control (node_t *self)
 {
     size_t count;
     for (int i = 0; i < KV_MESSAGES_PER_DRAIN_MAX && !self->ended; i++) {
-        if (wire_receive (self->control, self->frames, FRAMES_MAX, &count))
+        if (wire_receive (self->control, self->frames, KV_BUNDLE_FRAMES_MAX, &count))
             return;
         if (count == 1)
             s_control_message (self, blob_bytes (self->frames[0]));
@@ -268,7 +267,7 @@ static void s_last_word (node_t *self)
 
 static void s_data_message (node_t *self, size_t count)
 {
-    kv_slice_t slices[FRAMES_MAX];
+    kv_slice_t slices[KV_BUNDLE_FRAMES_MAX] = {0};
     for (size_t i = 0; i < count; i++)
         slices[i] = blob_bytes (self->frames[i]);
     bundle_t bundle;
@@ -293,7 +292,7 @@ static bool s_drain_data (node_t *self)
     size_t count;
     int i = 0;
     for (; i < KV_MESSAGES_PER_DRAIN_MAX && !self->ended; i++) {
-        if (wire_receive (self->data, self->frames, FRAMES_MAX, &count))
+        if (wire_receive (self->data, self->frames, KV_BUNDLE_FRAMES_MAX, &count))
             break;
         s_data_message (self, count);
         for (size_t f = 0; f < count; f++)

@@ -27,7 +27,7 @@ enum {
     KV_COMMAND_NAME_BYTES_MAX = 16,
     KV_MESSAGE_SLACK_BYTES = 1024 * 1024, /* what a request may hold beside one largest value */
     KV_REPLY_BYTES_MAX = 640 * 1024 * 1024,
-    KV_FRAMES_MAX = 4096,      /* frames of one message between broker and node */
+    KV_BUNDLE_FRAMES_MAX = 64, /* frames of one message between broker and node */
     KV_CLIENT_FRAMES_MAX = 18, /* address frames, delimiter and body of a client's message */
     KV_BUNDLE_PARTS_MAX = 4096,
     KV_ERROR_TEXT_BYTES_MAX = 512,
@@ -50,7 +50,6 @@ _Static_assert(KV_GRACE_MS_DEFAULT > KV_LEASE_MS_DEFAULT, "grace outlives the le
 _Static_assert(KV_LEASE_MS_DEFAULT >= 4 * KV_BEACON_MS_DEFAULT, "a lost beacon loses no lease");
 _Static_assert(KV_REPLY_BYTES_MAX > KV_VALUE_BYTES_MAX + KV_MESSAGE_SLACK_BYTES,
                "the largest value can be read back");
-_Static_assert(KV_BUNDLE_PARTS_MAX <= KV_FRAMES_MAX, "each part of a bundle may be a frame");
 
 #define KV_QUEUE_BYTES_DEFAULT (UINT64_C (1) << 30)           /* all requests a broker holds */
 #define KV_CLIENT_OUTPUT_BYTES_DEFAULT (UINT64_C (256) << 20) /* replies one client has not read */
