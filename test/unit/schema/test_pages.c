@@ -226,7 +226,6 @@ static void test_pages_protocol_states_the_limits (void **state)
         {"| nodes | %" PRId64 " |", KV_NODES_MAX},
         {"in the broker | %" PRId64 " by default, then BUSY |", KV_SHARD_QUEUE_COMMANDS_DEFAULT},
         {"| connections | %" PRId64 " by default |", KV_CONNECTIONS_DEFAULT},
-        {"| frames of a bundle (part 2) | %" PRId64 " |", KV_BUNDLE_FRAMES_MAX},
         {"| parts of a bundle (part 2) | %" PRId64 " |", KV_BUNDLE_PARTS_MAX},
         {"mod %" PRId64 "\n", KV_SLOTS},
     };
