@@ -10,8 +10,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-extern char **environ;
+#include <unistd.h>
 
 enum { EXIT_DONE = 0, EXIT_ERRORS = 1, EXIT_USAGE = 2, EXIT_NO_SERVER = 3 };
 

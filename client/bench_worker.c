@@ -154,6 +154,7 @@ static void s_fill (worker_t *self, zmq_msg_t *message, uint64_t id)
  * sent and lost, so that the loop goes on. */
 static void s_begin (worker_t *self, connection_t *connection, uint32_t index, int64_t now_ns)
 {
+    KV_ASSERT (connection->slots != NULL);
     slot_t *slot = &connection->slots[index];
     slot->sent_ns = 0;
     if (!s_claim_batch (self, now_ns))

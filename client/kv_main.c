@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-extern char **environ;
-
 typedef struct {
     char *host;
     int64_t port;
@@ -206,7 +204,7 @@ static int s_connect (const kv_flags_t *flags, kv_deed_t deed, char *host, kv_op
 /* Reads standard input into a buffer the caller frees; NULL, with errno, if that fails. */
 static char *s_read_all (size_t *size)
 {
-    size_t capacity = 64 * 1024;
+    size_t capacity = 65536;
     char *data = malloc (capacity);
     *size = 0;
     for (;;) {

@@ -186,6 +186,7 @@ static void s_make_room (pipe_t *self)
     }
     if (self->end < self->capacity)
         return;
+    KV_ASSERT (self->capacity > 0);
     self->capacity *= 2;
     self->buffer = realloc (self->buffer, self->capacity);
     KV_ASSERT (self->buffer != NULL);

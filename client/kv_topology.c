@@ -25,7 +25,7 @@ static void s_field (const kv_reply_t *map, const char *key, char *cell)
     case KV_REPLY_TEXT:
         snprintf (cell, CELL_BYTES, "%s", data);
         for (char *at = cell; *at; at++)
-            *at = *at >= ' ' && *at <= '~' ? *at : '?';
+            *at = (char)(*at >= ' ' && *at <= '~' ? *at : '?');
         break;
     case KV_REPLY_BYTES:
         for (size_t i = 0; i < size && 2 * i + 2 < CELL_BYTES; i++)

@@ -9,7 +9,7 @@
  *   PING -> text PONG; ECHO x -> x; FAIL -> BUSY with details; DEADLINE -> the option, 0 if absent;
  *   COUNT -> commands received so far; KINDS -> an array of every type; anything else UNKNOWN.
  *
- * One thread per server; fake_server_stop joins it. */
+ * With `doubled` every reply leaves twice. One thread per server; fake_server_stop joins it. */
 #ifndef KVDB_TEST_CLIENT_FAKE_SERVER_H
 #define KVDB_TEST_CLIENT_FAKE_SERVER_H
 
@@ -32,6 +32,7 @@ typedef struct {
     pthread_barrier_t bound;
     atomic_bool stop;
     atomic_uint commands;
+    atomic_bool doubled;
     bool refused; /* the endpoint could not be bound */
 } fake_server_t;
 
@@ -149,7 +150,7 @@ static inline void fake_handle (fake_server_t *self, void *socket, zmq_msg_t *ad
         writer_t garbage = {.data = (uint8_t *)"\xc1\x01", .size = 2};
         if (kv_slice_is_word (first, "GARBAGE"))
             fake_send (socket, address, &garbage);
-        if (kv_slice_is_word (first, "TWICE"))
+        if (kv_slice_is_word (first, "TWICE") || atomic_load (&self->doubled))
             fake_send (socket, address, &out);
         fake_send (socket, address, &out);
     }

@@ -146,6 +146,24 @@ static void test_bench_runs_exactly_the_requests (void **state)
     fake_server_stop (&server);
 }
 
+static void test_bench_counts_a_doubled_reply_once (void **state)
+{
+    (void)state;
+    fake_server_t server;
+    fake_server_start (&server, "tcp://127.0.0.1:*", NULL);
+    atomic_store (&server.doubled, true);
+    bench_plan_t plan = s_plan (&server);
+    bench_result_t *result = malloc (sizeof *result);
+    assert_non_null (result);
+    bench_run (&plan, result);
+    assert_false (result->lost);
+    assert_int_equal (result->replies, 3000);
+    /* Each counted reply belongs to a batch that was executed before the end (X1). */
+    assert_int_equal (atomic_load (&server.commands), 3000 + 5);
+    free (result);
+    fake_server_stop (&server);
+}
+
 static void test_bench_ends_without_a_server (void **state)
 {
     (void)state;
@@ -197,6 +215,7 @@ int main (void)
         cmocka_unit_test (test_template_is_a_request),
         cmocka_unit_test (test_template_checks_replies),
         cmocka_unit_test (test_bench_runs_exactly_the_requests),
+        cmocka_unit_test (test_bench_counts_a_doubled_reply_once),
         cmocka_unit_test (test_bench_ends_without_a_server),
         cmocka_unit_test (test_bench_ends_when_the_server_does),
     };
