@@ -194,14 +194,15 @@ static void *s_take_small (entry_pool_t *self, size_t bytes)
     uint8_t *object;
     if (slab->free_head) {
         object = s_memory (slab) + (size_t)(slab->free_head - 1) * 8;
-        UNPOISON (object, bytes < sizeof slab->free_head ? sizeof slab->free_head : bytes);
+        UNPOISON (object, sizeof slab->free_head);
         memcpy (&slab->free_head, object, sizeof slab->free_head);
+        POISON (object, sizeof slab->free_head);
     } else {
         object = s_memory (slab) + slab->carved_bytes;
         slab->carved_bytes += slab->object_bytes;
         self->held_bytes += slab->object_bytes;
-        UNPOISON (object, bytes);
     }
+    UNPOISON (object, bytes);
     slab->live++;
     self->live_bytes += slab->object_bytes;
     if (!s_has_room (slab))
@@ -238,6 +239,7 @@ static void s_give_small (entry_pool_t *self, void *object)
 {
     slab_t *slab = s_slab_of (object);
     KV_ASSERT (slab->live > 0);
+    UNPOISON (object, sizeof slab->free_head); /* the object may be smaller */
     memcpy (object, &slab->free_head, sizeof slab->free_head);
     POISON (object, slab->object_bytes);
     slab->free_head = (uint32_t)((size_t)((uint8_t *)object - s_memory (slab)) / 8 + 1);
