@@ -27,9 +27,8 @@ typedef struct {
 typedef struct {
     command_t command;
     key_ref_t key;
-    uint32_t shard;  /* of the key; the command is answered MOVED if key.shard is NULL */
-    const char *why; /* not NULL: the command has a wrong form */
-    bool has_key;    /* key and shard are set */
+    uint32_t shard; /* of the key; the command is answered MOVED if key.shard is NULL */
+    bool has_key;   /* key and shard are set */
 } waiting_t;
 
 struct executor {
@@ -176,18 +175,11 @@ static key_ref_t s_ref (const executor_t *self, kv_slice_t key, uint32_t *shard)
 /* Decodes the next command into the window, and locates its key. */
 static void s_wait (executor_t *self, waiting_t *waiting, reader_t *at)
 {
-    reader_t start = *at;
     command_t *command = &waiting->command;
-    waiting->why = NULL;
-    waiting->has_key = false;
     const char *why;
-    if (command_read (command, at, &why) != KV_OK) {
-        waiting->why = why;
-        *at = start;
-        kv_status_t skipped = reader_skip (at, NULL);
-        KV_ASSERT (skipped == KV_OK); /* Q1 */
-        return;
-    }
+    kv_status_t status = command_read (command, at, &why);
+    KV_ASSERT (status == KV_OK); /* Q1: request_decode has checked its form */
+    waiting->has_key = false;
     if (command->spec && command->spec->keys == KEYS_FIRST && command->argc >= 2) {
         waiting->has_key = true;
         waiting->key = s_ref (self, command->argv[1], &waiting->shard);
@@ -197,10 +189,6 @@ static void s_wait (executor_t *self, waiting_t *waiting, reader_t *at)
 static void s_execute (executor_t *self, const waiting_t *waiting, int64_t now_ms, writer_t *out)
 {
     const command_t *command = &waiting->command;
-    if (waiting->why) {
-        result_errorf (out, KV_BAD_REQUEST, "ERR %s", waiting->why);
-        return;
-    }
     char text[KV_ERROR_TEXT_BYTES_MAX];
     kv_status_t status = command_check (command, text, sizeof text);
     if (status) {
