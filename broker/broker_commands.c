@@ -49,8 +49,18 @@ static void s_info_stats (const broker_view_t *view, writer_t *text)
     s_line (text, "waiting_bytes:%" PRIu64, stats.waiting_bytes);
 }
 
+/* How many shards each node owns, in one pass over the map: it may have 16384. */
+static void s_count_shards (const shard_map_t *map, uint32_t counts[KV_NODES_MAX])
+{
+    memset (counts, 0, KV_NODES_MAX * sizeof counts[0]);
+    for (uint32_t shard = 0; shard < map->shards; shard++)
+        counts[map->owners[shard]]++;
+}
+
 static void s_info_cluster (const broker_view_t *view, writer_t *text)
 {
+    uint32_t shards[KV_NODES_MAX];
+    s_count_shards (view->map, shards);
     coordinator_stats_t stats = coordinator_stats (view->coordinator);
     s_line (text, "cluster_shards:%u", view->map->shards);
     s_line (text, "cluster_replicas:%u", view->replicas);
@@ -63,8 +73,7 @@ static void s_info_cluster (const broker_view_t *view, writer_t *text)
     for (uint32_t i = 0; i < coordinator_node_count (view->coordinator); i++) {
         const node_t *node = coordinator_node (view->coordinator, i);
         s_line (text, "node%u:id=%s,state=%s,shards=%u,keys=%" PRIu64 ",bytes=%" PRIu64, i,
-                node->id, node_state_name (node->state), shard_map_count (view->map, i), node->keys,
-                node->bytes);
+                node->id, node_state_name (node->state), shards[i], node->keys, node->bytes);
     }
 }
 
@@ -107,7 +116,8 @@ static void s_info (const broker_view_t *view, const command_t *command, writer_
     writer_free (&text);
 }
 
-static void s_topology_node (const broker_view_t *view, uint32_t index, writer_t *result)
+static void s_topology_node (const broker_view_t *view, uint32_t index, uint32_t shards,
+                             writer_t *result)
 {
     const node_t *node = coordinator_node (view->coordinator, index);
     bool seen = node->state != NODE_ABSENT;
@@ -123,7 +133,7 @@ static void s_topology_node (const broker_view_t *view, uint32_t index, writer_t
     writer_cstr (result, "incarnation");
     writer_uint (result, node->incarnation);
     writer_cstr (result, "shards");
-    writer_uint (result, shard_map_count (view->map, index));
+    writer_uint (result, shards);
     writer_cstr (result, "beacon_age_ms");
     writer_int (result, seen ? view->now_ms - node->heard_ms : -1);
     writer_cstr (result, "keys");
@@ -135,6 +145,8 @@ static void s_topology_node (const broker_view_t *view, uint32_t index, writer_t
 static void s_topology (const broker_view_t *view, writer_t *result)
 {
     uint32_t nodes = coordinator_node_count (view->coordinator);
+    uint32_t shards[KV_NODES_MAX];
+    s_count_shards (view->map, shards);
     result_value (result);
     writer_map (result, 8);
     writer_cstr (result, "cluster");
@@ -152,7 +164,7 @@ static void s_topology (const broker_view_t *view, writer_t *result)
     writer_cstr (result, "nodes");
     writer_array (result, nodes);
     for (uint32_t i = 0; i < nodes; i++)
-        s_topology_node (view, i, result);
+        s_topology_node (view, i, shards[i], result);
     writer_cstr (result, "owners");
     writer_array (result, view->map->shards);
     for (uint32_t shard = 0; shard < view->map->shards; shard++)

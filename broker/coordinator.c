@@ -4,12 +4,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum {
+    JOIN_GRACES = 5,           /* how long after READY a node may take to attach its data lane */
+    REFUSALS_LOGGED = 10,      /* lines on refusals in REFUSALS_PERIOD_MS */
+    REFUSALS_PERIOD_MS = 10000 /* whoever knocks cannot fill the log */
+};
+
 struct coordinator {
     coordinator_options_t options;
     node_t nodes[KV_NODES_MAX];
     uint32_t node_count;
     coordinator_effect_t *effects; /* a queue: effects[effect_at..effect_count) */
     size_t effect_at, effect_count, effect_capacity;
+    int64_t refusals_since_ms; /* start of the period that refusals_logged counts in */
+    uint32_t refusals_logged;
     coordinator_stats_t stats;
 };
 
@@ -39,14 +47,14 @@ static const transition_t s_transitions[STATES][EVENTS] = {
                      STEP (STOP, ABSENT, IGNORE), STEP (LEFT, ABSENT, IGNORE)},
     [NODE_JOINING] = {STEP (READY, JOINING, DO_NOTHING), STEP (ATTACH, UP, DO_OPEN),
                       STEP (HEARD, JOINING, DO_NOTHING), STEP (SILENT, DOWN, DO_LEAVE),
-                      STEP (STOP, DOWN, DO_LEAVE), STEP (LEFT, DOWN, DO_LEAVE)},
+                      STEP (STOP, STOPPING, DO_NOTHING), STEP (LEFT, DOWN, DO_LEAVE)},
     [NODE_UP] = {STEP (READY, JOINING, DO_LOSE), STEP (ATTACH, UP, DO_NOTHING),
                  STEP (HEARD, UP, DO_NOTHING), STEP (SILENT, SUSPECT, DO_HOLD),
                  STEP (STOP, STOPPING, DO_HOLD), STEP (LEFT, DOWN, DO_LEAVE)},
     [NODE_SUSPECT] = {STEP (READY, JOINING, DO_LOSE), STEP (ATTACH, UP, DO_OPEN),
                       STEP (HEARD, UP, DO_OPEN), STEP (SILENT, SUSPECT, DO_NOTHING),
                       STEP (STOP, STOPPING, DO_NOTHING), STEP (LEFT, DOWN, DO_LEAVE)},
-    [NODE_STOPPING] = {STEP (READY, JOINING, DO_LOSE), STEP (ATTACH, STOPPING, IGNORE),
+    [NODE_STOPPING] = {STEP (READY, JOINING, DO_LOSE), STEP (ATTACH, STOPPING, DO_NOTHING),
                        STEP (HEARD, STOPPING, DO_NOTHING), STEP (SILENT, STOPPING, DO_NOTHING),
                        STEP (STOP, STOPPING, DO_NOTHING), STEP (LEFT, DOWN, DO_LEAVE)},
     [NODE_DOWN] = {STEP (READY, JOINING, DO_NOTHING), STEP (ATTACH, DOWN, IGNORE),
@@ -236,59 +244,117 @@ static void s_send_shards (coordinator_t *self, const lane_t *lane)
 
 /* ---- what is received ---------------------------------------------------------------------- */
 
-static void s_refuse (coordinator_t *self, const lane_t *lane, const message_ready_t *ready,
-                      kv_status_t code, const char *text)
+/* An id that has not been recognised may hold anything: it goes to the log in printable form. */
+static void s_printable (kv_slice_t id, char text[KV_NODE_ID_BYTES_MAX + 1])
 {
-    self->stats.refusals++;
+    size_t size = id.size < KV_NODE_ID_BYTES_MAX ? id.size : KV_NODE_ID_BYTES_MAX;
+    for (size_t i = 0; i < size; i++)
+        text[i] = id.data[i] > ' ' && id.data[i] <= '~' ? (char)id.data[i] : '?';
+    text[size] = '\0';
+}
+
+static void s_log_refusal (coordinator_t *self, const message_ready_t *ready, kv_status_t code,
+                           const char *text, int64_t now_ms)
+{
+    char id[KV_NODE_ID_BYTES_MAX + 1];
+    if (now_ms - self->refusals_since_ms >= REFUSALS_PERIOD_MS) {
+        self->refusals_since_ms = now_ms;
+        self->refusals_logged = 0;
+    }
+    if (self->refusals_logged == REFUSALS_LOGGED)
+        return; /* counted all the same */
+    self->refusals_logged++;
+    s_printable (ready->node_id, id);
     log_event (self->options.log, code == KV_RETRY ? KV_LOG_INFO : KV_LOG_WARN,
-               "event=node_refused node=%.*s code=%s reason=\"%s\"", (int)ready->node_id.size,
-               (const char *)ready->node_id.data, kv_status_name (code), text);
-    s_send_reason (self, lane, MESSAGE_REFUSED, code, text);
+               "event=node_refused node=%s code=%s reason=\"%s\"", id, kv_status_name (code), text);
+}
+
+/* Something else than a process of this cluster that could join; `text` says why. */
+static kv_status_t s_check_ready (const coordinator_t *self, const message_ready_t *ready,
+                                  const char **text)
+{
+    uint32_t index;
+    kv_slice_t cluster = kv_slice (self->options.cluster_id, KV_UUID_BYTES);
+    *text = "the cluster file of this broker lists no node with that id"; // K3
+    if (!coordinator_find (self, ready->node_id, &index))
+        return KV_CONFIG;
+    *text = "the node's data directory belongs to another cluster"; // K3
+    if (ready->cluster_id.size && !kv_slice_equal (ready->cluster_id, cluster))
+        return KV_CONFIG;
+    *text = "the node speaks no protocol version that this broker speaks";
+    if (ready->wire_min > KV_WIRE_VERSION_MAX || ready->wire_max < KV_WIRE_VERSION_MIN ||
+        ready->wire_min > ready->wire_max)
+        return KV_BAD_VERSION;
+    return KV_OK;
 }
 
 /* K2: somebody else answers to this id, and there is no sign yet that he is gone. */
 static bool s_is_taken (const coordinator_t *self, const node_t *node, const message_ready_t *ready,
                         int64_t now_ms)
 {
-    bool alive = node->state == NODE_UP || node->state == NODE_JOINING;
+    bool there = node->state != NODE_ABSENT && node->state != NODE_DOWN;
     bool same = node->incarnation == ready->incarnation;
-    return alive && !same && now_ms - node->heard_ms <= (int64_t)self->options.grace_ms;
+    return there && !same && now_ms - node->heard_ms <= (int64_t)self->options.grace_ms;
+}
+
+static void s_leave (coordinator_t *self, uint32_t index)
+{
+    node_t *node = &self->nodes[index];
+    node->control = node->data = (lane_t){0};
+    s_apply (self, index, EVENT_LEFT);
+}
+
+/* A READY that is a repetition, sent before our WELCOME arrived, changes nothing. Any other means
+ * that what the node had been sent is lost; if it comes from a new process, the former has ended. */
+static void s_join (coordinator_t *self, uint32_t index, kv_slice_t identity,
+                    const message_ready_t *ready, int64_t now_ms)
+{
+    node_t *node = &self->nodes[index];
+    bool same = node->incarnation == ready->incarnation;
+    bool there = node->state != NODE_ABSENT && node->state != NODE_DOWN;
+    node->heard_ms = now_ms;
+    if (there && same && s_is_lane (&node->control, identity)) {
+        s_apply (self, index, EVENT_HEARD);
+        return;
+    }
+    if (there && !same)
+        s_leave (self, index);
+    node->told_to_stop = node->told_to_stop && same;
+    node->control = s_lane (identity);
+    node->data = (lane_t){0};
+    node->incarnation = ready->incarnation;
+    memcpy (node->data_uuid, ready->data_uuid.data, KV_UUID_BYTES);
+    node->ready_ms = now_ms;
+    s_apply (self, index, EVENT_READY);
 }
 
 static void s_ready (coordinator_t *self, kv_slice_t identity, const message_ready_t *ready,
                      int64_t now_ms)
 {
     lane_t lane = s_lane (identity);
-    uint32_t index;
-    kv_slice_t cluster = kv_slice (self->options.cluster_id, KV_UUID_BYTES);
-    if (!coordinator_find (self, ready->node_id, &index)) {
-        s_refuse (self, &lane, ready, KV_CONFIG,
-                  "the cluster file of this broker lists no node with that id");
+    uint32_t index = 0;
+    const char *text;
+    kv_status_t status = s_check_ready (self, ready, &text);
+    bool known = status == KV_OK && coordinator_find (self, ready->node_id, &index);
+    if (known && s_is_taken (self, &self->nodes[index], ready, now_ms)) {
+        status = KV_RETRY;
+        text = "another process answers to this node id";
+    }
+    if (status) {
+        self->stats.refusals++;
+        s_log_refusal (self, ready, status, text, now_ms);
+        s_send_reason (self, &lane, MESSAGE_REFUSED, status, text);
         return;
     }
-    if (ready->cluster_id.size && !kv_slice_equal (ready->cluster_id, cluster)) {
-        s_refuse (self, &lane, ready, KV_CONFIG,
-                  "the node's data directory belongs to another cluster");
-        return;
-    }
-    if (ready->wire_min > KV_WIRE_VERSION_MAX || ready->wire_max < KV_WIRE_VERSION_MIN) {
-        s_refuse (self, &lane, ready, KV_BAD_VERSION,
-                  "the node speaks no protocol version that this broker speaks");
-        return;
-    }
-    node_t *node = &self->nodes[index];
-    if (s_is_taken (self, node, ready, now_ms)) {
-        s_refuse (self, &lane, ready, KV_RETRY, "another process answers to this node id");
-        return;
-    }
-    node->control = lane;
-    node->data = (lane_t){0};
-    node->incarnation = ready->incarnation;
-    memcpy (node->data_uuid, ready->data_uuid.data, KV_UUID_BYTES);
-    node->heard_ms = now_ms;
-    s_apply (self, index, EVENT_READY);
+    s_join (self, index, identity, ready, now_ms);
     s_send_welcome (self, &lane);
     s_send_shards (self, &lane);
+}
+
+static void s_send_shutdown (coordinator_t *self, const node_t *node)
+{
+    message_t message = {.type = MESSAGE_SHUTDOWN};
+    s_send_message (self, &node->data, &message);
 }
 
 static void s_attach (coordinator_t *self, kv_slice_t identity, const message_attach_t *attach,
@@ -301,9 +367,19 @@ static void s_attach (coordinator_t *self, kv_slice_t identity, const message_at
     if (!known)
         return; /* the node says READY, then ATTACH, again when it is told to */
     node_t *node = &self->nodes[index];
-    node->data = s_lane (identity);
     node->heard_ms = now_ms;
-    s_apply (self, index, EVENT_ATTACH);
+    if (node->data.size && !s_is_lane (&node->data, identity))
+        s_apply (self, index, EVENT_READY); /* what was sent on the former lane is lost */
+    bool again = s_is_lane (&node->data, identity);
+    node->data = s_lane (identity);
+    if (!node->told_to_stop) {
+        s_apply (self, index, EVENT_ATTACH);
+        return;
+    }
+    /* The same process was told on a lane that has ended: it may not have heard. */
+    s_apply (self, index, EVENT_STOP);
+    if (!again)
+        s_send_shutdown (self, node);
 }
 
 static bool s_by_control (const coordinator_t *self, kv_slice_t identity, uint32_t *index)
@@ -315,13 +391,6 @@ static bool s_by_control (const coordinator_t *self, kv_slice_t identity, uint32
         }
     }
     return false;
-}
-
-static void s_leave (coordinator_t *self, uint32_t index)
-{
-    node_t *node = &self->nodes[index];
-    node->control = node->data = (lane_t){0};
-    s_apply (self, index, EVENT_LEFT);
 }
 
 static void s_beacon (coordinator_t *self, uint32_t index, const message_beacon_t *beacon)
@@ -408,21 +477,36 @@ kv_status_t coordinator_stop (coordinator_t *self, uint32_t index)
     node_t *node = &self->nodes[index];
     if (node->data.size == 0)
         return KV_UNAVAILABLE;
+    if (node->told_to_stop)
+        return KV_OK; /* once is enough, however many ask */
+    node->told_to_stop = true;
     s_apply (self, index, EVENT_STOP);
-    message_t message = {.type = MESSAGE_SHUTDOWN};
-    s_send_message (self, &node->data, &message);
+    s_send_shutdown (self, node);
     return KV_OK;
+}
+
+/* A node that is there but has not attached in time is told to begin again. */
+static void s_tick_joining (coordinator_t *self, uint32_t index, int64_t now_ms)
+{
+    node_t *node = &self->nodes[index];
+    int64_t grace_ms = (int64_t)self->options.grace_ms;
+    bool late = now_ms - node->ready_ms > JOIN_GRACES * grace_ms;
+    if (late)
+        s_send_reason (self, &node->control, MESSAGE_DISCONNECT, KV_RETRY,
+                       "the data lane has not been attached; say READY");
+    if (late || now_ms - node->heard_ms > grace_ms)
+        s_leave (self, index); /* it will be told to say READY again when it speaks */
 }
 
 void coordinator_tick (coordinator_t *self, int64_t now_ms)
 {
     for (uint32_t i = 0; i < self->node_count; i++) {
-        node_t *node = &self->nodes[i];
+        const node_t *node = &self->nodes[i];
         bool silent = now_ms - node->heard_ms > (int64_t)self->options.grace_ms;
         if (silent && node->state == NODE_UP)
             s_apply (self, i, EVENT_SILENT);
-        if (silent && node->state == NODE_JOINING)
-            s_leave (self, i); /* it will be told to say READY again when it speaks */
+        if (node->state == NODE_JOINING)
+            s_tick_joining (self, i, now_ms);
     }
 }
 

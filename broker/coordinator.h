@@ -4,12 +4,15 @@
  *            READY           ATTACH        silent > grace
  *   ABSENT --------> JOINING ------> UP --------------------> SUSPECT
  *                     ^  |           |  <---- any input -----    |
- *                     |  | left      | left, or stop             | left, or stop
+ *                     |  | left      | stop                      | stop
  *               READY |  v           v                           |
  *                     +- DOWN <-- STOPPING <---------------------+
- *                          last word, or left
+ *                          last word, or left (from any state)
  *
- *   READY of a node that is not DOWN leads to JOINING, too: what it was sent is lost first.
+ * A READY of a node that is not DOWN leads to JOINING, too: what it was sent is lost first, and if
+ * it comes from a new process, the former one has left. A repeated READY, same process and same
+ * connection, only gets its answers again. A node that is JOINING and does not attach leaves after
+ * JOIN_GRACES graces, silent or not, and is told to say READY.
  *
  * A stop loses nothing: the router holds the node's shards, SHUTDOWN follows the last request on
  * the data lane, and DISCONNECT follows the last reply on it.
@@ -19,6 +22,10 @@
  *       that one has been silent for a grace, or its connection has ended (R6).
  *   K3  a node of another cluster, or one that is not in the cluster file, is refused (R6).
  *   K4  any input from a node is a sign of life; a beacon is answered.
+ *   K5  a process that was told to stop is not opened again: if it has to join anew, it goes from
+ *       JOINING to STOPPING and is told again. One process and lane is told once.
+ *   K6  a node has a control lane iff it is neither ABSENT nor DOWN, and a data lane iff it is UP,
+ *       SUSPECT or STOPPING.
  *
  * Owner: the broker's thread. */
 #ifndef KVDB_BROKER_COORDINATOR_H
@@ -55,7 +62,9 @@ typedef struct {
     uint8_t data_uuid[KV_UUID_BYTES];
     uint64_t incarnation;
     lane_t control, data;
+    int64_t ready_ms;     /* its READY */
     int64_t heard_ms;     /* the last input */
+    bool told_to_stop;    /* this incarnation; it stays told if it has to join again */
     uint64_t keys, bytes; /* gauges of its last beacon */
 } node_t;
 

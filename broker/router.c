@@ -1,40 +1,25 @@
 #include "broker/router.h"
 
-#include "broker/router_parts.h"
+#include "broker/router_dispatch.h"
+#include "broker/router_intake.h"
 #include "schema/limits.h"
 #include "schema/request.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum {
-    SHARE_BYTES = 16 * 1024, /* replies from here on share the node's frame instead of a copy */
-    BUSY_RETRY_MS = 50
-};
-
-typedef struct {
-    uint32_t node; /* TO_NODE */
-    uint64_t tag;
-    blob_t *body;
-    pending_t *pending; /* TO_CLIENT: finished, owned */
-} effect_t;
+enum { SHARE_BYTES = 16 * 1024 }; /* replies from here on share the node's frame, uncopied */
 
 struct router {
     router_options_t options;
+    router_load_t load;
+    router_stats_t stats;
+    router_intake_t *intake;
     timer_wheel_t wheel;
     part_table_t *parts;
-    pending_t live;      /* head of the list of requests */
-    pending_t *consumed; /* the one whose envelope the last effect lent out */
-    uint32_t *queued;    /* [shards] pieces held or in flight, N4 */
-    bool *open;          /* [nodes] */
-    uint32_t *counts;    /* [nodes] scratch of s_dispatch, zero between calls */
-    part_t **building;   /* [nodes] scratch of s_dispatch, NULL between calls */
-    command_t command;   /* scratch */
-    scatter_t scatter;   /* scratch */
-    writer_t scratch;    /* scratch: one local result */
-    effect_t *effects;   /* a queue: effects[effect_at..effect_count) */
-    size_t effect_at, effect_count, effect_capacity;
-    router_stats_t stats;
+    effect_queue_t effects;
+    dispatch_t *dispatch;
+    pending_t live; /* head of the list of requests */
 };
 
 router_t *router_new (const router_options_t *options, int64_t now_ms)
@@ -46,13 +31,16 @@ router_t *router_new (const router_options_t *options, int64_t now_ms)
     self->parts = part_table_new ();
     self->live.next = self->live.previous = &self->live;
     const shard_map_t *map = options->map;
-    self->queued = calloc (map->shards, sizeof *self->queued);
-    self->open = calloc (map->nodes, sizeof *self->open);
-    self->counts = calloc (map->nodes, sizeof *self->counts);
-    self->building = calloc (map->nodes, sizeof *self->building);
-    KV_ASSERT (self->queued && self->open && self->counts && self->building);
-    self->command = command_make ();
-    self->scratch = writer_make (SIZE_MAX);
+    self->load.queued = calloc (map->shards, sizeof *self->load.queued);
+    self->load.open = calloc (map->nodes, sizeof *self->load.open);
+    KV_ASSERT (self->load.queued && self->load.open);
+    self->intake = router_intake_new (&self->options, &self->load, &self->stats);
+    dispatch_options_t dispatch = {.map = map,
+                                   .load = &self->load,
+                                   .stats = &self->stats,
+                                   .parts = self->parts,
+                                   .effects = &self->effects};
+    self->dispatch = dispatch_new (&dispatch);
     return self;
 }
 
@@ -77,99 +65,50 @@ void router_destroy (router_t **self_p)
         timer_wheel_clear (&self->wheel, &pending->timer);
         pending_destroy (&pending);
     }
-    for (size_t i = self->effect_at; i < self->effect_count; i++) {
-        blob_unref (&self->effects[i].body);
-        pending_destroy (&self->effects[i].pending);
-    }
-    pending_destroy (&self->consumed);
+    effect_queue_free (&self->effects);
+    dispatch_destroy (&self->dispatch);
     part_table_destroy (&self->parts);
-    command_free (&self->command);
-    scatter_free (&self->scatter);
-    writer_free (&self->scratch);
-    free (self->effects);
-    free (self->queued);
-    free (self->open);
-    free (self->counts);
-    free (self->building);
+    router_intake_destroy (&self->intake);
+    free (self->load.queued);
+    free (self->load.open);
     free (self);
 }
 
-static void s_push_effect (router_t *self, effect_t effect)
-{
-    if (self->effect_count == self->effect_capacity) {
-        self->effect_capacity = self->effect_capacity ? 2 * self->effect_capacity : 64;
-        self->effects = realloc (self->effects, self->effect_capacity * sizeof *self->effects);
-        KV_ASSERT (self->effects != NULL);
-    }
-    self->effects[self->effect_count++] = effect;
-}
-
-bool router_next_effect (router_t *self, router_effect_t *out)
-{
-    pending_destroy (&self->consumed);
-    if (self->effect_at == self->effect_count) {
-        self->effect_at = self->effect_count = 0;
-        return false;
-    }
-    effect_t *effect = &self->effects[self->effect_at++];
-    if (!effect->pending) {
-        *out = (router_effect_t){
-            .kind = ROUTER_TO_NODE, .node = effect->node, .tag = effect->tag, .body = effect->body};
-        return true;
-    }
-    self->consumed = effect->pending;
-    *out = (router_effect_t){.kind = ROUTER_TO_CLIENT,
-                             .envelope = effect->pending->envelope,
-                             .body = effect->pending->reply};
-    effect->pending->reply = NULL;
-    return true;
-}
+/* ---- what a request holds ------------------------------------------------------------------- */
 
 /* The request leaves the router: its reply becomes an effect. N1: `live` and the list of effects
  * are the only places a request can be, and this is the only way from one to the other. */
 static void s_finish (router_t *self, pending_t *pending, blob_t *reply)
 {
-    KV_ASSERT (!pending->parts && !pending->reply);
+    KV_ASSERT (pending->held == 0);
     timer_wheel_clear (&self->wheel, &pending->timer);
     pending->previous->next = pending->next;
     pending->next->previous = pending->previous;
     self->stats.waiting_requests--;
-    self->stats.waiting_bytes -= blob_bytes (pending->body).size;
-    blob_unref (&pending->body);
-    gather_destroy (&pending->gather);
-    pending->reply = reply;
-    s_push_effect (self, (effect_t){.pending = pending});
+    self->load.bytes -= pending->bytes;
+    pending_finish (pending, reply);
+    effect_queue_to_client (&self->effects, pending);
 }
 
 static void s_finish_if_complete (router_t *self, pending_t *pending)
 {
-    if (pending->undone > 0)
-        return;
-    writer_t reply = writer_make (KV_REPLY_BYTES_MAX);
-    gather_write (pending->gather, &reply);
-    s_finish (self, pending, blob_from_writer (&reply));
-}
-
-/* Answers a request that never became a pending one. */
-static void s_refuse (router_t *self, kv_slice_t envelope, uint64_t id, kv_status_t code,
-                      const char *text)
-{
-    scatter_t none = {0};
-    writer_t reply = writer_make (SIZE_MAX);
-    reply_refuse (&reply, id, code, text);
-    pending_t *pending = pending_new (envelope, NULL, &none);
-    pending->reply = blob_from_writer (&reply);
-    s_push_effect (self, (effect_t){.pending = pending});
+    if (pending->undone == 0)
+        s_finish (self, pending, pending_gather_reply (pending));
 }
 
 static void s_piece_done (router_t *self, pending_t *pending, uint32_t index)
 {
-    KV_ASSERT (pending->states[index] != PIECE_DONE);
-    if (pending->states[index] != PIECE_WAITS) {
+    piece_state_t state = pending->states[index];
+    KV_ASSERT (state != PIECE_DONE);
+    if (state == PIECE_WAITS) {
+        pending->waits--;
+    } else {
         uint32_t shard = pending->pieces[index].shard;
-        KV_ASSERT (self->queued[shard] > 0); // N4
-        self->queued[shard]--;
+        KV_ASSERT (self->load.queued[shard] > 0); // N4
+        self->load.queued[shard]--;
     }
+    if (state == PIECE_HELD)
+        load_set_held (&self->load, pending, pending->held - 1);
     pending->states[index] = PIECE_DONE;
     pending->undone--;
 }
@@ -178,297 +117,102 @@ static void s_piece_fails (router_t *self, pending_t *pending, uint32_t index, k
                            const char *text)
 {
     pending_need_gather (pending);
-    gather_piece_failed (pending->gather, &pending->pieces[index], code, text, 0);
+    gather_piece_failed (pending->gather, &pending->pieces[index], code, text,
+                         code == KV_BUSY ? ROUTER_RETRY_MS : 0);
     s_piece_done (self, pending, index);
 }
 
-/* N3: what to tell of a piece that was sent and not answered. */
-static void s_piece_unanswered (router_t *self, pending_t *pending, uint32_t index, uint32_t node)
+/* N3: what to tell of a piece that was sent and has no result: `read_code` of one that only reads,
+ * in the words "CODE node tells; nothing was changed". */
+static void s_piece_no_result (router_t *self, pending_t *pending, uint32_t index, uint32_t node,
+                               kv_status_t read_code, const char *tells)
 {
     char text[KV_ERROR_TEXT_BYTES_MAX];
     const char *name = self->options.node_name (self->options.context, node);
-    if (pending->pieces[index].spec->flags == COMMAND_READ) {
-        snprintf (text, sizeof text, "UNAVAILABLE %s did not answer in time; nothing was changed",
-                  name);
-        s_piece_fails (self, pending, index, KV_UNAVAILABLE, text);
+    bool reads = pending->pieces[index].spec->flags == COMMAND_READ;
+    snprintf (text, sizeof text, "%s %s %s; %s", reads ? kv_status_name (read_code) : "UNKNOWN",
+              name, tells, reads ? "nothing was changed" : "the command may have been executed");
+    self->stats.unknown_outcomes += !reads;
+    s_piece_fails (self, pending, index, reads ? read_code : KV_OUTCOME_UNKNOWN, text);
+}
+
+static void s_piece_unanswered (router_t *self, pending_t *pending, uint32_t index, uint32_t node)
+{
+    s_piece_no_result (self, pending, index, node, KV_UNAVAILABLE, "did not answer in time");
+}
+
+/* ---- sending -------------------------------------------------------------------------------- */
+
+void router_request (router_t *self, kv_slice_t envelope, blob_t *body, int64_t now_ms)
+{
+    uint32_t deadline_ms;
+    pending_t *pending = router_intake_take (self->intake, envelope, body, &deadline_ms);
+    if (!pending)
+        return;
+    if (pending->reply) {
+        effect_queue_to_client (&self->effects, pending);
         return;
     }
-    snprintf (text, sizeof text, "UNKNOWN %s did not answer; the command may have been executed",
-              name);
-    self->stats.unknown_outcomes++;
-    s_piece_fails (self, pending, index, KV_OUTCOME_UNKNOWN, text);
-}
-
-static uint32_t s_owner (const router_t *self, const piece_t *piece)
-{
-    return self->options.map->owners[piece->shard];
-}
-
-/* Sends the client's own message on, if all of it is for one open node. */
-static bool s_send_whole (router_t *self, pending_t *pending)
-{
-    if (pending->gather || pending->piece_count != pending->commands)
-        return false;
-    uint32_t node = s_owner (self, &pending->pieces[0]);
-    if (!self->open[node])
-        return false;
-    for (uint32_t i = 0; i < pending->piece_count; i++) {
-        if (pending->states[i] != PIECE_HELD || s_owner (self, &pending->pieces[i]) != node)
-            return false;
-    }
-    part_t *part = part_table_add (self->parts, pending, node, pending->piece_count);
-    part->whole = true;
-    part->count = pending->piece_count;
-    for (uint32_t i = 0; i < part->count; i++)
-        part->pieces[i] = i;
-    memset (pending->states, PIECE_SENT, pending->piece_count);
-    self->stats.forwarded_whole++;
-    s_push_effect (self,
-                   (effect_t){.node = node, .tag = part->tag, .body = blob_ref (pending->body)});
-    return true;
-}
-
-/* Writes the part's own request: its pieces in order, and the client's options. */
-static blob_t *s_encode_part (router_t *self, const part_t *part)
-{
-    const pending_t *pending = part->pending;
-    writer_t body = writer_make (SIZE_MAX);
-    request_begin (&body, part->tag, part->count, pending->options.size > 0);
-    uint32_t read = UINT32_MAX; /* the command that self->command holds */
-    for (uint32_t i = 0; i < part->count; i++) {
-        const piece_t *piece = &pending->pieces[part->pieces[i]];
-        if (piece->key_count > 0 && piece->command != read) {
-            reader_t at = reader_make (piece->raw);
-            const char *why;
-            kv_status_t status = command_read (&self->command, &at, &why);
-            KV_ASSERT (status == KV_OK); /* it was read when the request came in */
-            read = piece->command;
-        }
-        scatter_encode (pending->keys, piece, &self->command, &body);
-    }
-    writer_raw (&body, pending->options);
-    return blob_from_writer (&body);
-}
-
-/* Sends every piece that is held and whose node is open; one part per node. */
-static void s_dispatch (router_t *self, pending_t *pending)
-{
-    if (s_send_whole (self, pending))
-        return;
-    uint32_t total = 0;
-    for (uint32_t i = 0; i < pending->piece_count; i++) {
-        uint32_t node = s_owner (self, &pending->pieces[i]);
-        if (pending->states[i] == PIECE_HELD && self->open[node]) {
-            self->counts[node]++;
-            total++;
-        }
-    }
-    if (total == 0)
-        return;
-    pending_need_gather (pending);
-    for (uint32_t i = 0; i < pending->piece_count; i++) {
-        uint32_t node = s_owner (self, &pending->pieces[i]);
-        if (pending->states[i] != PIECE_HELD || !self->open[node])
-            continue;
-        part_t *part = self->building[node];
-        if (!part) {
-            part = part_table_add (self->parts, pending, node, self->counts[node]);
-            self->building[node] = part;
-        }
-        part->pieces[part->count++] = i;
-        pending->states[i] = PIECE_SENT;
-    }
-    for (uint32_t node = 0; node < self->options.map->nodes; node++) {
-        part_t *part = self->building[node];
-        self->building[node] = NULL;
-        self->counts[node] = 0;
-        if (part)
-            s_push_effect (
-                self,
-                (effect_t){.node = node, .tag = part->tag, .body = s_encode_part (self, part)});
-    }
-}
-
-/* The state of one request while it is taken apart. */
-typedef struct {
-    uint64_t id;
-    uint32_t commands;
-    gather_t *gather;      /* made with the first result that is known on the spot */
-    uint32_t waits_for[8]; /* SHUTDOWN: pieces (indices) that wait for a node to leave */
-    uint32_t wait_count;
-} intake_t;
-
-static void s_settle (intake_t *intake, uint32_t index, const writer_t *result)
-{
-    if (!intake->gather)
-        intake->gather = gather_new (intake->id, intake->commands);
-    gather_settle (intake->gather, index, kv_slice (result->data, result->size));
-}
-
-static void s_settle_error (router_t *self, intake_t *intake, uint32_t index, kv_status_t code,
-                            const char *text)
-{
-    writer_reset (&self->scratch);
-    if (code == KV_BUSY)
-        result_retry (&self->scratch, code, text, BUSY_RETRY_MS);
-    else
-        result_error (&self->scratch, code, text);
-    s_settle (intake, index, &self->scratch);
-}
-
-static void s_take_local (router_t *self, intake_t *intake, uint32_t index)
-{
-    uint32_t node = 0;
-    writer_reset (&self->scratch);
-    bool room = intake->wait_count < sizeof intake->waits_for / sizeof intake->waits_for[0];
-    router_local_t local =
-        self->options.local (self->options.context, &self->command, &self->scratch, &node);
-    if (local == ROUTER_LOCAL_DONE) {
-        s_settle (intake, index, &self->scratch);
-        return;
-    }
-    if (!room) {
-        s_settle_error (self, intake, index, KV_TOO_LARGE, "ERR stop fewer nodes in one batch");
-        return;
-    }
-    intake->waits_for[intake->wait_count++] = self->scatter.count;
-    scatter_wait (&self->scatter, index, &self->command, node);
-}
-
-/* N4, N5: a command one of whose shards is full is refused before any of it is queued. */
-static bool s_has_room (const router_t *self, uint32_t first_piece)
-{
-    for (uint32_t i = first_piece; i < self->scatter.count; i++) {
-        if (self->queued[self->scatter.pieces[i].shard] >= self->options.shard_queue_commands)
-            return false;
-    }
-    return true;
-}
-
-static void s_take_command (router_t *self, intake_t *intake, uint32_t index)
-{
-    char text[KV_ERROR_TEXT_BYTES_MAX];
-    kv_status_t status = command_check (&self->command, text, sizeof text);
-    if (status) {
-        s_settle_error (self, intake, index, status, text);
-        return;
-    }
-    command_keys_t keys = self->command.spec->keys;
-    if (keys == KEYS_NONE || keys == KEYS_COORDINATOR) {
-        s_take_local (self, intake, index);
-        return;
-    }
-    uint32_t first_piece = self->scatter.count;
-    status = scatter_command (&self->scatter, index, &self->command, self->options.map,
-                              self->options.max_value_bytes, text, sizeof text);
-    if (status) {
-        s_settle_error (self, intake, index, status, text);
-        return;
-    }
-    if (!s_has_room (self, first_piece)) {
-        self->scatter.count = first_piece;
-        self->stats.busy_commands++;
-        s_settle_error (self, intake, index, KV_BUSY,
-                        "BUSY the queue of the key's shard is full; retry later");
-        return;
-    }
-    for (uint32_t i = first_piece; i < self->scatter.count; i++)
-        self->queued[self->scatter.pieces[i].shard]++;
-}
-
-/* Undoes what s_take_command counted, for a request that is refused after all. */
-static void s_forget_intake (router_t *self, intake_t *intake)
-{
-    uint32_t wait = 0;
-    for (uint32_t i = 0; i < self->scatter.count; i++) {
-        if (wait < intake->wait_count && intake->waits_for[wait] == i)
-            wait++;
-        else
-            self->queued[self->scatter.pieces[i].shard]--;
-    }
-    gather_destroy (&intake->gather);
-}
-
-static void s_admit (router_t *self, kv_slice_t envelope, blob_t *body, const request_t *request,
-                     intake_t *intake, int64_t now_ms)
-{
-    pending_t *pending = pending_new (envelope, body, &self->scatter);
-    pending->id = request->id;
-    pending->commands = request->command_count;
-    pending->options = request->options;
-    pending->gather = intake->gather;
-    if (pending->gather)
-        pending_expect (pending);
-    for (uint32_t i = 0; i < intake->wait_count; i++)
-        pending->states[intake->waits_for[i]] = PIECE_WAITS;
     pending->previous = self->live.previous;
     pending->next = &self->live;
     self->live.previous->next = pending;
     self->live.previous = pending;
     self->stats.waiting_requests++;
-    self->stats.waiting_bytes += blob_bytes (body).size;
-    if (pending->undone == 0) {
-        s_finish_if_complete (self, pending);
-        return;
-    }
-    uint32_t deadline_ms = request->deadline_ms ? request->deadline_ms : self->options.deadline_ms;
+    self->load.bytes += pending->bytes;
+    self->load.held_bytes += pending->held ? pending->bytes : 0;
     timer_wheel_set (&self->wheel, &pending->timer, now_ms + deadline_ms);
-    s_dispatch (self, pending);
+    dispatch_send (self->dispatch, pending);
 }
 
-void router_request (router_t *self, kv_slice_t envelope, blob_t *body, int64_t now_ms)
-{
-    request_t request;
-    const char *why;
-    char text[KV_ERROR_TEXT_BYTES_MAX];
-    size_t bytes = blob_bytes (body).size;
-    kv_status_t status = request_decode (blob_bytes (body), &request, &why);
-    snprintf (text, sizeof text, "ERR %s", status ? why : "");
-    bool crowded = self->stats.waiting_bytes > 0 &&
-                   self->stats.waiting_bytes + bytes > self->options.queue_bytes;
-    if (status == KV_OK && crowded) {
-        status = KV_BUSY; // N4
-        snprintf (text, sizeof text, "BUSY the broker's queues are full; retry later");
-        self->stats.busy_commands += request.command_count;
-    }
-    self->stats.requests++;
-    self->stats.commands += request.command_count;
-    scatter_reset (&self->scatter);
-    intake_t intake = {.id = request.id, .commands = request.command_count};
-    for (uint32_t i = 0; status == KV_OK && i < request.command_count; i++) {
-        status = command_read (&self->command, &request.commands, &why);
-        if (status == KV_OK)
-            s_take_command (self, &intake, i);
-        else
-            snprintf (text, sizeof text, "ERR command %u of the batch: %s", i + 1, why);
-    }
-    if (status == KV_OK) {
-        s_admit (self, envelope, body, &request, &intake, now_ms);
-        return;
-    }
-    s_forget_intake (self, &intake);
-    blob_unref (&body);
-    if (request.has_id) {
-        self->stats.refused_requests++;
-        s_refuse (self, envelope, request.id, status, text);
-    } else {
-        self->stats.dropped_requests++;
-    }
-}
+/* ---- nodes come and go ---------------------------------------------------------------------- */
 
 void router_node_open (router_t *self, uint32_t node)
 {
     KV_ASSERT (node < self->options.map->nodes);
-    if (self->open[node])
+    if (self->load.open[node])
         return;
-    self->open[node] = true;
+    self->load.open[node] = true;
+    if (self->load.held_bytes == 0)
+        return;
     for (pending_t *pending = self->live.next; pending != &self->live; pending = pending->next)
-        s_dispatch (self, pending); // N2: oldest first
+        dispatch_send (self->dispatch, pending); // N2: oldest first
 }
 
 void router_node_hold (router_t *self, uint32_t node)
 {
-    self->open[node] = false;
+    KV_ASSERT (node < self->options.map->nodes);
+    self->load.open[node] = false;
+}
+
+/* A part that has not gone out after all. */
+static void s_hold_part (router_t *self, part_t *part)
+{
+    pending_t *pending = part->pending;
+    for (uint32_t i = 0; i < part->count; i++)
+        pending->states[part_piece (part, i)] = PIECE_HELD;
+    load_set_held (&self->load, pending, pending->held + part->count);
+    part_table_remove (self->parts, &part);
+}
+
+void router_unsent (router_t *self, uint64_t tag)
+{
+    part_t *part = part_table_find (self->parts, tag);
+    if (!part)
+        return;
+    self->load.open[part->node] = false; /* N2: nothing may overtake what is held again */
+    s_hold_part (self, part);
+}
+
+/* Effects that nobody has fetched yet have not been sent: no outcome of theirs is unknown. */
+static void s_recall_effects (router_t *self, uint32_t node)
+{
+    size_t from = 0;
+    uint64_t tag;
+    while (effect_queue_recall (&self->effects, node, &from, &tag)) {
+        part_t *part = part_table_find (self->parts, tag);
+        if (part)
+            s_hold_part (self, part);
+    }
 }
 
 /* Takes back what one request has in flight at a node: reads are held again, writes are unknown. */
@@ -477,25 +221,28 @@ static void s_take_back (router_t *self, pending_t *pending, uint32_t node)
     part_t *part = pending->parts;
     while (part) {
         part_t *next = part->next;
-        if (part->node == node) {
-            for (uint32_t i = 0; i < part->count; i++) {
-                uint32_t index = part->pieces[i];
-                if (pending->pieces[index].spec->flags == COMMAND_READ) {
-                    pending->states[index] = PIECE_HELD;
-                    self->stats.resent_pieces++;
-                } else {
-                    s_piece_unanswered (self, pending, index, node);
-                }
+        for (uint32_t i = 0; part->node == node && i < part->count; i++) {
+            uint32_t index = part_piece (part, i);
+            if (pending->pieces[index].spec->flags == COMMAND_READ) {
+                pending->states[index] = PIECE_HELD;
+                load_set_held (&self->load, pending, pending->held + 1);
+                self->stats.resent_pieces++;
+            } else {
+                s_piece_unanswered (self, pending, index, node);
             }
-            part_table_remove (self->parts, &part);
         }
+        if (part->node == node)
+            part_table_remove (self->parts, &part);
         part = next;
     }
 }
 
 void router_node_lost (router_t *self, uint32_t node)
 {
-    self->open[node] = false;
+    router_node_hold (self, node);
+    s_recall_effects (self, node);
+    if (part_table_count (self->parts) == 0)
+        return;
     for (pending_t *pending = self->live.next; pending != &self->live;) {
         pending_t *next = pending->next;
         s_take_back (self, pending, node);
@@ -504,24 +251,31 @@ void router_node_lost (router_t *self, uint32_t node)
     }
 }
 
-void router_node_left (router_t *self, uint32_t node)
+static void s_settle_waits (router_t *self, pending_t *pending, uint32_t node)
 {
     static const uint8_t ok[] = {0x92, 0x00, 0xa2, 'O', 'K'};
     result_t result = {.status = KV_OK, .raw = kv_slice (ok, sizeof ok)};
+    for (uint32_t i = 0; i < pending->piece_count && pending->waits > 0; i++) {
+        if (pending->states[i] != PIECE_WAITS || pending->pieces[i].shard != node)
+            continue;
+        pending_need_gather (pending);
+        gather_piece (pending->gather, pending->keys, &pending->pieces[i], &result);
+        s_piece_done (self, pending, i);
+    }
+}
+
+void router_node_left (router_t *self, uint32_t node)
+{
     router_node_lost (self, node);
     for (pending_t *pending = self->live.next; pending != &self->live;) {
         pending_t *next = pending->next;
-        for (uint32_t i = 0; i < pending->piece_count; i++) {
-            if (pending->states[i] != PIECE_WAITS || pending->pieces[i].shard != node)
-                continue;
-            pending_need_gather (pending);
-            gather_piece (pending->gather, pending->keys, &pending->pieces[i], &result);
-            s_piece_done (self, pending, i);
-        }
+        s_settle_waits (self, pending, node);
         s_finish_if_complete (self, pending);
         pending = next;
     }
 }
+
+/* ---- replies -------------------------------------------------------------------------------- */
 
 static void s_release_frame (void *frame)
 {
@@ -529,45 +283,80 @@ static void s_release_frame (void *frame)
     blob_unref (&blob);
 }
 
-void router_unsent (router_t *self, uint64_t tag)
-{
-    part_t *part = part_table_find (self->parts, tag);
-    if (!part)
-        return;
-    for (uint32_t i = 0; i < part->count; i++)
-        part->pending->states[part->pieces[i]] = PIECE_HELD;
-    part_table_remove (self->parts, &part);
-}
-
-/* A reply that goes on as it came: large ones share the frame, small ones do not pin it. */
-static blob_t *s_pass_on (blob_t *frame, kv_slice_t part)
+/* A reply that outlives its frame: large ones share the frame, small ones do not pin it. */
+static blob_t *s_keep (blob_t *frame, kv_slice_t part)
 {
     bool share = part.size >= SHARE_BYTES && part.size >= blob_bytes (frame).size / 2;
     return share ? blob_wrap (part, blob_ref (frame), s_release_frame) : blob_copy (part);
 }
 
+/* Whether a reply that goes on as it came belongs to its request: the client goes by the id. */
+static bool s_matches (const pending_t *pending, kv_slice_t bytes)
+{
+    reader_t at = reader_make (bytes);
+    uint32_t count;
+    uint64_t number;
+    if (reader_array (&at, &count) != KV_OK || count != 3)
+        return false;
+    if (reader_uint (&at, &number) != KV_OK || number != KV_PROTOCOL_VERSION)
+        return false;
+    if (reader_uint (&at, &number) != KV_OK || number != pending->id)
+        return false;
+    return reader_array (&at, &count) == KV_OK && (count == pending->commands || count == 1);
+}
+
+/* N4: what waits for the parts of other nodes counts, and is not kept beyond the bound. `results`
+ * reads from what is kept afterwards. */
+static bool s_keep_results (router_t *self, const part_t *part, blob_t *frame, kv_slice_t bytes,
+                            reader_t *results)
+{
+    pending_t *pending = part->pending;
+    uint64_t paid = (uint64_t)part->count * ROUTER_KEPT_RESULT_BYTES;
+    if (bytes.size > paid) {
+        uint64_t more = bytes.size - paid;
+        if (self->load.bytes + more > self->options.queue_bytes)
+            return false;
+        load_charge (&self->load, pending, more);
+    }
+    blob_t *kept = s_keep (frame, bytes);
+    const uint8_t *start = blob_bytes (kept).data;
+    *results = (reader_t){start + (results->at - bytes.data), start + bytes.size};
+    gather_keep (pending->gather, kept);
+    blob_unref (&kept);
+    return true;
+}
+
 /* Hands each result of a part's reply to its piece. */
-static void s_take_results (router_t *self, part_t *part, blob_t *frame, kv_slice_t bytes)
+static void s_take_results (router_t *self, const part_t *part, blob_t *frame, kv_slice_t bytes)
 {
     pending_t *pending = part->pending;
     reply_t reply;
-    result_t result = {.status = KV_INTERNAL};
+    result_t result = {0};
     kv_status_t status = reply_decode (bytes, &reply);
     bool refused = status == KV_OK && reply.count == 1 && part->count > 1;
-    if (refused)
-        status = result_next (&reply, &result);
-    else if (status == KV_OK && reply.count != part->count)
+    if (status == KV_OK && !refused && reply.count != part->count)
         status = KV_INTERNAL;
-    gather_keep (pending->gather, frame);
+    bool last = pending->undone == part->count; /* the reply is written before the frame goes */
+    bool kept =
+        status != KV_OK || last || s_keep_results (self, part, frame, bytes, &reply.results);
+    if (refused && status == KV_OK) {
+        status = result_next (&reply, &result);
+        if (result.status == KV_OK)
+            status = KV_INTERNAL; /* one success for many commands */
+    }
     for (uint32_t i = 0; i < part->count; i++) {
-        uint32_t index = part->pieces[i];
+        uint32_t index = part_piece (part, i);
         if (status == KV_OK && !refused)
             status = result_next (&reply, &result);
-        if (status == KV_OK) {
+        if (status != KV_OK) {
+            s_piece_no_result (self, pending, index, part->node, KV_INTERNAL,
+                               "answered out of form");
+        } else if (!kept) {
+            s_piece_no_result (self, pending, index, part->node, KV_BUSY,
+                               "answered more than the broker's queues have room for");
+        } else {
             gather_piece (pending->gather, pending->keys, &pending->pieces[index], &result);
             s_piece_done (self, pending, index);
-        } else {
-            s_piece_fails (self, pending, index, KV_INTERNAL, "ERR a node answered out of form");
         }
     }
 }
@@ -580,39 +369,49 @@ void router_reply (router_t *self, uint32_t node, uint64_t tag, blob_t *frame, k
         return;
     }
     pending_t *pending = part->pending;
-    if (part->whole && !pending->gather) {
+    if (part->whole && s_matches (pending, bytes)) {
         for (uint32_t i = 0; i < part->count; i++)
             s_piece_done (self, pending, i);
         part_table_remove (self->parts, &part);
-        s_finish (self, pending, s_pass_on (frame, bytes));
+        s_finish (self, pending, s_keep (frame, bytes));
         return;
     }
+    pending_need_gather (pending);
+    if (part->whole)
+        bytes = kv_slice (NULL, 0); /* not an answer to this request */
     s_take_results (self, part, frame, bytes);
     part_table_remove (self->parts, &part);
     s_finish_if_complete (self, pending);
 }
 
-static void s_expire (router_t *self, pending_t *pending)
+/* ---- deadlines ------------------------------------------------------------------------------ */
+
+static void s_piece_expires (router_t *self, pending_t *pending, uint32_t index)
 {
     char text[KV_ERROR_TEXT_BYTES_MAX];
+    bool waits = pending->states[index] == PIECE_WAITS;
+    uint32_t node = waits ? pending->pieces[index].shard
+                          : self->options.map->owners[pending->pieces[index].shard];
+    snprintf (text, sizeof text,
+              waits ? "TIMEOUT %s has been told to stop and has not left yet"
+                    : "UNAVAILABLE %s, which holds the data, is not there; the command was not "
+                      "executed: bring the node back or retry",
+              self->options.node_name (self->options.context, node));
+    s_piece_fails (self, pending, index, waits ? KV_TIMEOUT : KV_UNAVAILABLE, text);
+}
+
+static void s_expire (router_t *self, pending_t *pending)
+{
     self->stats.expired_requests++;
     while (pending->parts) {
         part_t *part = pending->parts;
         for (uint32_t i = 0; i < part->count; i++)
-            s_piece_unanswered (self, pending, part->pieces[i], part->node);
+            s_piece_unanswered (self, pending, part_piece (part, i), part->node);
         part_table_remove (self->parts, &part);
     }
     for (uint32_t i = 0; i < pending->piece_count; i++) {
-        if (pending->states[i] == PIECE_DONE)
-            continue;
-        bool waits = pending->states[i] == PIECE_WAITS;
-        uint32_t node = waits ? pending->pieces[i].shard : s_owner (self, &pending->pieces[i]);
-        const char *name = self->options.node_name (self->options.context, node);
-        const char *format = waits ? "TIMEOUT %s has been told to stop and has not left yet"
-                                   : "UNAVAILABLE %s, which holds the data, is not there; the "
-                                     "command was not executed: bring the node back or retry";
-        snprintf (text, sizeof text, format, name);
-        s_piece_fails (self, pending, i, waits ? KV_TIMEOUT : KV_UNAVAILABLE, text);
+        if (pending->states[i] != PIECE_DONE)
+            s_piece_expires (self, pending, i);
     }
     s_finish_if_complete (self, pending);
 }
@@ -624,29 +423,53 @@ void router_tick (router_t *self, int64_t now_ms)
         s_expire (self, (pending_t *)timer);
 }
 
+/* ---- what can be seen ----------------------------------------------------------------------- */
+
+bool router_next_effect (router_t *self, router_effect_t *out)
+{
+    return effect_queue_next (&self->effects, out);
+}
+
 router_stats_t router_stats (const router_t *self)
 {
-    return self->stats;
+    router_stats_t stats = self->stats;
+    stats.waiting_bytes = self->load.bytes;
+    return stats;
+}
+
+/* Counts one request's pieces by state into `count`; false: it contradicts itself. */
+static bool s_is_pending_valid (const pending_t *pending, uint64_t count[4])
+{
+    uint32_t own[4] = {0};
+    uint32_t in_parts = 0;
+    for (uint32_t i = 0; i < pending->piece_count; i++)
+        own[pending->states[i]]++;
+    for (const part_t *part = pending->parts; part; part = part->next)
+        in_parts += part->count;
+    for (int state = 0; state < 4; state++)
+        count[state] += own[state];
+    return pending->undone == pending->piece_count - own[PIECE_DONE] && pending->undone > 0 &&
+           pending->held == own[PIECE_HELD] && pending->waits == own[PIECE_WAITS] &&
+           in_parts == own[PIECE_SENT] && pending->timer.armed && pending->body && !pending->reply;
 }
 
 bool router_is_valid (const router_t *self)
 {
     size_t requests = 0;
     uint64_t bytes = 0;
+    uint64_t held_bytes = 0;
     uint64_t queued = 0;
+    uint64_t pieces[4] = {0};
     for (const pending_t *p = self->live.next; p != &self->live; p = p->next) {
-        uint32_t undone = 0;
-        for (uint32_t i = 0; i < p->piece_count; i++) {
-            undone += p->states[i] != PIECE_DONE;
-            queued += p->states[i] == PIECE_HELD || p->states[i] == PIECE_SENT;
-        }
-        if (undone != p->undone || undone == 0 || !p->timer.armed)
+        if (!s_is_pending_valid (p, pieces))
             return false;
         requests++;
-        bytes += blob_bytes (p->body).size;
+        bytes += p->bytes;
+        held_bytes += p->held ? p->bytes : 0;
     }
     for (uint32_t shard = 0; shard < self->options.map->shards; shard++)
-        queued -= self->queued[shard];
-    return queued == 0 && requests == self->stats.waiting_requests &&
-           bytes == self->stats.waiting_bytes && requests == self->wheel.count;
+        queued += self->load.queued[shard];
+    return queued == pieces[PIECE_HELD] + pieces[PIECE_SENT] && bytes == self->load.bytes &&
+           held_bytes == self->load.held_bytes && requests == self->stats.waiting_requests &&
+           requests == self->wheel.count;
 }

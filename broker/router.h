@@ -10,9 +10,13 @@
  *   N2  what one connection sends to one shard reaches it in the order sent (R16).
  *   N3  a piece that may have been executed is never sent a second time: it is answered
  *       OUTCOME_UNKNOWN. One that only reads may be, and is never of unknown outcome.
- *   N4  pieces waiting or in flight for a shard <= shard_queue_commands; request bytes held over
- *       all <= queue_bytes, or one request. What is over is refused BUSY, before any of it is sent.
+ *       A read that is sent again may see what its connection sent after it.
+ *   N4  pieces waiting or in flight for a shard <= shard_queue_commands. The memory of all requests
+ *       here, with what has been answered in part, <= queue_bytes; a request alone may bring its
+ *       body and list of commands besides. What is over is refused BUSY, before any of it is sent.
  *   N5  a command that is split is sent to all its shards or, refused, to none.
+ *   N6  what waits for nodes that are not open takes half of queue_bytes at most: one dead node
+ *       does not make the others busy. (Not counted: what its death brought back.)
  *
  * A request whose commands are all for one open node travels as the client sent it, and its reply
  * goes back as the node wrote it: neither is decoded further or copied.
@@ -35,7 +39,7 @@ typedef enum {
 typedef struct {
     const shard_map_t *map; /* borrowed, may change between calls */
     int64_t max_value_bytes;
-    uint64_t queue_bytes;          /* N4 */
+    uint64_t queue_bytes;          /* N4, N6 */
     uint32_t shard_queue_commands; /* N4 */
     uint32_t deadline_ms;          /* of requests that name none */
     /* Answers a command that concerns no shard: writes one result, or asks to wait for a node. */
@@ -66,13 +70,15 @@ void router_node_open (router_t *self, uint32_t node);
 /* A node is silent: nothing more is sent to it, what it has been sent may still be answered. */
 void router_node_hold (router_t *self, uint32_t node);
 
-/* A node is gone, or has forgotten what it was sent (N3). */
+/* A node is gone, or has forgotten what it was sent (N3). Effects for it that have not been fetched
+ * are taken back: they were not sent. */
 void router_node_lost (router_t *self, uint32_t node);
 
 /* A node's process has ended, or said that it stops: as lost, and what waited for it is settled. */
 void router_node_left (router_t *self, uint32_t node);
 
-/* The effect with that tag could not be handed to the node: its pieces are held again. */
+/* The effect with that tag could not be handed to the node: its pieces are held again, and so is
+ * the node until it opens (N2). */
 void router_unsent (router_t *self, uint64_t tag);
 
 /* A node's answer to `tag`: `part` lies in `frame`. Answers nobody waits for are counted. */
@@ -95,7 +101,7 @@ typedef struct {
     uint64_t resent_pieces;      /* reads sent again */
     uint64_t late_replies;       /* nobody waited any more */
     uint64_t waiting_requests;   /* now */
-    uint64_t waiting_bytes;      /* now */
+    uint64_t waiting_bytes;      /* now, as N4 counts them */
 } router_stats_t;
 router_stats_t router_stats (const router_t *self);
 
