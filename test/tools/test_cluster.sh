@@ -64,7 +64,7 @@ expect_processes () { # DIR COUNT
     fi
 }
 
-# A base below the ephemeral ports with 50 free ports after it.
+# A base with 50 free ports after it: below the ephemeral ports, above those of the other tests.
 free_base () { # START
     local base=$1 port
     while :; do
@@ -76,7 +76,7 @@ free_base () { # START
     done
 }
 
-first=$(free_base $((20000 + RANDOM % 100 * 50)))
+first=$(free_base $((32000 + RANDOM % 7 * 100)))
 second=$(free_base $((first + 50)))
 
 echo "--- wrong usage is told apart, and starts nothing"
