@@ -2,7 +2,6 @@
 
 #include "schema/limits.h"
 
-#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -250,8 +249,10 @@ bool cluster_endpoint (const char *host, int64_t port, char *out, size_t out_byt
 
 bool cluster_is_loopback (const char *host)
 {
-    unsigned char v4[4];
+    unsigned a, b, c;
+    char more;
     if (strcmp (host, "localhost") == 0 || strcmp (host, "::1") == 0 || strcmp (host, "[::1]") == 0)
         return true;
-    return inet_pton (AF_INET, host, v4) == 1 && v4[0] == 127;
+    bool v4 = sscanf (host, "127.%3u.%3u.%3u%c", &a, &b, &c, &more) == 3;
+    return v4 && a <= UINT8_MAX && b <= UINT8_MAX && c <= UINT8_MAX;
 }

@@ -62,10 +62,10 @@ static kv_status_t s_check (program_t *self, config_t *config)
 
 static kv_status_t s_configure (program_t *self, config_t *config, int argc, char **argv)
 {
-    config_add (config, (config_table_t){broker_settings_rows, &self->settings, CLUSTER_FILE,
-                                         "Broker"});
-    config_add (config, (config_table_t){cluster_options_rows, &self->cluster, CLUSTER_FILE,
-                                         "Cluster"});
+    config_add (config,
+                (config_table_t){broker_settings_rows, &self->settings, CLUSTER_FILE, "Broker"});
+    config_add (config,
+                (config_table_t){cluster_options_rows, &self->cluster, CLUSTER_FILE, "Cluster"});
     kv_status_t status = config_flags (config, argc, argv, NULL);
     if (status || config_wants_help (config) || config_wants_version (config))
         return status;
@@ -96,25 +96,24 @@ static int s_serve (program_t *self, const log_t *log)
     }
     const cluster_node_t *nodes = self->cluster.nodes.items;
     for (size_t i = 0; i < self->cluster.nodes.count; i++)
-        self->nodes[i] = (broker_node_t){nodes[i].id, nodes[i].host, (uint16_t) nodes[i].port};
+        self->nodes[i] = (broker_node_t){nodes[i].id, nodes[i].host, (uint16_t)nodes[i].port};
     const broker_settings_t *settings = &self->settings;
-    broker_options_t options = {
-        .client_endpoint = self->client_endpoint,
-        .node_endpoint = self->node_endpoint,
-        .nodes = self->nodes,
-        .node_count = self->cluster.nodes.count,
-        .shards = (uint32_t) self->cluster.shards,
-        .replicas = (uint32_t) self->cluster.replicas,
-        .max_value_bytes = self->cluster.max_value_bytes,
-        .beacon_ms = (uint32_t) self->cluster.beacon_ms,
-        .grace_ms = (uint32_t) self->cluster.grace_ms,
-        .deadline_ms = (uint32_t) settings->deadline_ms,
-        .queue_bytes = (uint64_t) settings->queue_bytes,
-        .shard_queue_commands = (uint32_t) settings->shard_queue_commands,
-        .client_output_bytes = settings->client_output_bytes,
-        .output_bytes = settings->output_bytes,
-        .connections = (int) settings->connections,
-        .log = log};
+    broker_options_t options = {.client_endpoint = self->client_endpoint,
+                                .node_endpoint = self->node_endpoint,
+                                .nodes = self->nodes,
+                                .node_count = self->cluster.nodes.count,
+                                .shards = (uint32_t)self->cluster.shards,
+                                .replicas = (uint32_t)self->cluster.replicas,
+                                .max_value_bytes = self->cluster.max_value_bytes,
+                                .beacon_ms = (uint32_t)self->cluster.beacon_ms,
+                                .grace_ms = (uint32_t)self->cluster.grace_ms,
+                                .deadline_ms = (uint32_t)settings->deadline_ms,
+                                .queue_bytes = (uint64_t)settings->queue_bytes,
+                                .shard_queue_commands = (uint32_t)settings->shard_queue_commands,
+                                .client_output_bytes = settings->client_output_bytes,
+                                .output_bytes = settings->output_bytes,
+                                .connections = (int)settings->connections,
+                                .log = log};
     memcpy (options.cluster_id, self->identity.uuid, KV_UUID_BYTES);
     return process_run (kv_broker_actor, &options, log);
 }

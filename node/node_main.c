@@ -19,9 +19,9 @@ static const char s_usage[] =
 typedef struct {
     cluster_options_t cluster;
     node_settings_t settings;
-    const cluster_node_t *node; /* this one, in the cluster file */
+    const cluster_node_t *node;    /* this one, in the cluster file */
     char endpoint[ENDPOINT_BYTES]; /* of the broker's door for nodes */
-    char *data_dir; /* owned */
+    char *data_dir;                /* owned */
 } program_t;
 
 static int s_print (char *text)
@@ -85,8 +85,8 @@ static kv_status_t s_check (program_t *self, config_t *config)
 static kv_status_t s_configure (program_t *self, config_t *config, int argc, char **argv)
 {
     config_add (config, (config_table_t){node_settings_rows, &self->settings, NODE_FILE, "Node"});
-    config_add (config, (config_table_t){cluster_options_rows, &self->cluster, CLUSTER_FILE,
-                                         "Cluster"});
+    config_add (config,
+                (config_table_t){cluster_options_rows, &self->cluster, CLUSTER_FILE, "Cluster"});
     config_foreign (config, "broker", CLUSTER_FILE);
     kv_status_t status = config_flags (config, argc, argv, NULL);
     if (status || config_wants_help (config) || config_wants_version (config))
@@ -122,8 +122,8 @@ static int s_serve (program_t *self, const log_t *log)
     node_options_t options = {.id = self->settings.id,
                               .broker_endpoint = self->endpoint,
                               .host = self->node->host,
-                              .port = (uint16_t) self->node->port,
-                              .shards = (uint32_t) self->cluster.shards,
+                              .port = (uint16_t)self->node->port,
+                              .shards = (uint32_t)self->cluster.shards,
                               .max_value_bytes = self->cluster.max_value_bytes,
                               .data_dir = self->data_dir,
                               .log = log};
