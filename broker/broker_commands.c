@@ -197,7 +197,7 @@ static void s_help (const command_t *command, writer_t *result)
     if (command_help (result, command->argc > 1 ? command->argv[1] : kv_slice (NULL, 0)))
         return;
     writer_cut (result, start);
-    result_error (result, KV_BAD_VALUE,
+    result_error (result, KV_UNKNOWN_COMMAND,
                   "ERR no such command or group; HELP alone lists all of them");
 }
 

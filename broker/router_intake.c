@@ -242,6 +242,8 @@ pending_t *router_intake_take (router_intake_t *self, kv_slice_t envelope, blob_
     kv_status_t status = request_decode (blob_bytes (body), request, &why);
     self->stats->requests++;
     self->stats->commands += request->command_count;
+    if (status == KV_OK && (why = request_unserved (request)) != NULL)
+        status = KV_NOT_SUPPORTED;
     if (status) {
         blob_unref (&body);
         return s_refuse (self, envelope, status, why);

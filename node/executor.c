@@ -255,19 +255,6 @@ static void s_run_batch (executor_t *self, const request_t *request, int64_t now
     }
 }
 
-/* Why this version cannot serve a request as a whole; NULL if it can. */
-static const char *s_unserved (const request_t *request)
-{
-    if (request->has_session || request->sequence)
-        return "ERR sessions are not served by this version; leave out 'session' and 'seq'";
-    if (request->epoch)
-        return "ERR epochs are not served by this version; leave out 'epoch'";
-    if (request->durability == DURABILITY_FSYNC)
-        return "ERR durability 'fsync' needs a log, which this version does not keep; ask for "
-               "'local' or 'replicated'";
-    return NULL;
-}
-
 kv_status_t executor_run (executor_t *self, kv_slice_t body, int64_t now_ms, writer_t *reply)
 {
     KV_ASSERT (!reply->overflow);
@@ -283,7 +270,7 @@ kv_status_t executor_run (executor_t *self, kv_slice_t body, int64_t now_ms, wri
         reply_refuse (reply, request.id, status, text);
         return KV_OK;
     }
-    why = s_unserved (&request);
+    why = request_unserved (&request);
     if (why) {
         reply_refuse (reply, request.id, KV_NOT_SUPPORTED, why);
         return KV_OK;

@@ -158,6 +158,18 @@ kv_status_t request_decode (kv_slice_t body, request_t *out, const char **why)
     return reader_left (&at) == 0 ? KV_OK : KV_BAD_REQUEST;
 }
 
+const char *request_unserved (const request_t *request)
+{
+    if (request->has_session || request->sequence)
+        return "ERR sessions are not served by this version; leave out 'session' and 'seq'";
+    if (request->epoch)
+        return "ERR epochs are not served by this version; leave out 'epoch'";
+    if (request->durability == DURABILITY_FSYNC)
+        return "ERR durability 'fsync' needs a log, which this version does not keep; ask for "
+               "'local' or 'replicated'";
+    return NULL;
+}
+
 void request_begin (writer_t *out, uint64_t id, uint32_t count, bool has_options)
 {
     writer_array (out, has_options ? 4 : 3);

@@ -43,6 +43,10 @@ typedef struct {
  * `why` then points to a static sentence for the client. `out` borrows from `body`. */
 KV_CHECK_RESULT kv_status_t request_decode (kv_slice_t body, request_t *out, const char **why);
 
+/* Options that are part of the protocol but not served by this version: the text of the refusal
+ * (KV_NOT_SUPPORTED), or NULL. They are never ignored. Static text. */
+const char *request_unserved (const request_t *request);
+
 /* Starts a request of `count` commands; the caller appends them (an array of strings each), then
  * the options map if has_options. */
 void request_begin (writer_t *out, uint64_t id, uint32_t count, bool has_options);

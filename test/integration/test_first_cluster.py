@@ -2,9 +2,11 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import unittest
 
-from harness import Cluster, processes_of, wait_until
+from harness import ROOT, Cluster, processes_of, wait_until
 
 
 def crc16(data):
@@ -91,6 +93,11 @@ class FirstCluster(unittest.TestCase):
             if cursor == "0":
                 break
         self.assertEqual(found, names)
+
+    def test_the_broker_answers_every_golden_vector_as_the_protocol_says(self):
+        done = subprocess.run([sys.executable, str(ROOT / "test/integration/python/check_server.py"), "127.0.0.1",
+                               str(self.cluster.port)], capture_output=True, timeout=120)
+        self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_status_names_every_node(self):
         text = self.cluster.kv("status")
