@@ -54,7 +54,8 @@ static inline entry_t *bucket_entry (uint64_t slot)
 /* The entries in this bucket alone: slots 0 .. n - 1. */
 static inline unsigned bucket_filled (const bucket_t *self)
 {
-    return (unsigned)__builtin_popcount (self->used & 0x7fU) - (self->used >> 7);
+    unsigned taken = (unsigned)__builtin_ctz (~(self->used & 0x7fU)); // B1
+    return taken - (self->used >> 7);
 }
 
 /* The next bucket of the chain, or NULL. */

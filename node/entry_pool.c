@@ -46,6 +46,7 @@ struct slab {
 typedef struct arena arena_t;
 struct arena {
     arena_t *next;
+    uint32_t in_use;           /* slabs that belong to a class */
     slab_t slabs[ARENA_SLABS]; /* slabs[0] stands for this header and is never used */
 };
 
@@ -136,7 +137,6 @@ static void s_add_arena (entry_pool_t *self)
     if (after)
         (void)munmap (memory + before + ARENA_BYTES, after);
     arena_t *arena = (arena_t *)(void *)(memory + before);
-    (void)madvise (arena, ARENA_BYTES, MADV_HUGEPAGE); /* a hint: a refusal costs only speed */
     POISON ((uint8_t *)arena + SLAB_BYTES, ARENA_BYTES - SLAB_BYTES);
     arena->next = self->arenas;
     self->arenas = arena;
@@ -178,6 +178,9 @@ static slab_t *s_add_slab (entry_pool_t *self, size_t object_bytes)
     }
     *slab = (slab_t){.object_bytes = (uint32_t)object_bytes};
     s_list (self, slab);
+    arena_t *arena = s_arena_of (slab);
+    if (++arena->in_use == ARENA_SLABS - 1)
+        (void)madvise (arena, ARENA_BYTES, MADV_HUGEPAGE); // P4
     return slab;
 }
 
@@ -230,6 +233,9 @@ static void s_empty_slab (entry_pool_t *self, slab_t *slab)
         return;
     s_unlist (self, slab);
     self->held_bytes -= slab->carved_bytes;
+    arena_t *arena = s_arena_of (slab);
+    if (arena->in_use-- == ARENA_SLABS - 1)
+        (void)madvise (arena, ARENA_BYTES, MADV_NOHUGEPAGE); // P4
     (void)madvise (s_memory (slab), SLAB_BYTES, MADV_DONTNEED);
     *slab = (slab_t){.next = self->unused};
     self->unused = slab;
@@ -312,10 +318,14 @@ bool entry_pool_is_valid (const entry_pool_t *self)
     size_t held_bytes = 0;
     for (const arena_t *arena = self->arenas; arena; arena = arena->next) {
         uint32_t end = arena == self->arenas ? self->next_slab : ARENA_SLABS;
+        uint32_t in_use = 0;
         for (uint32_t i = 1; i < end; i++) {
+            in_use += arena->slabs[i].object_bytes != 0;
             if (!s_slab_is_valid (&arena->slabs[i], &live_bytes, &held_bytes))
                 return false;
         }
+        if (in_use != arena->in_use)
+            return false; // P4
     }
     /* Large objects are in neither sum, so they must account for the same difference in both. */
     if (live_bytes > self->live_bytes || held_bytes > self->held_bytes)

@@ -13,6 +13,9 @@
  *   P2  a slab without a live object gives its pages back to the system, unless it is the only one
  *       in its class's list; then any class may have it.
  *   P3  live_bytes is the sum of the rounded sizes of the objects that are out.
+ *   P4  an arena is put up for huge pages exactly while all its slabs belong to classes. The system
+ *       makes them of its small pages in the background; a fault that had to clear a huge page would
+ *       hold up its caller, and a huge page would bring back what a free slab has given away.
  *
  * Address space is kept for good, memory is not. A class whose objects were deleted here and there
  * keeps its slabs: nothing is ever moved. Under AddressSanitizer whatever is not handed out is
@@ -51,7 +54,7 @@ size_t entry_pool_live_bytes (const entry_pool_t *self);
 /* Memory held from the system, free objects included, as far as it was ever touched. */
 size_t entry_pool_held_bytes (const entry_pool_t *self);
 
-/* P1..P3 by a full walk; for tests. */
+/* P1..P4 by a full walk; for tests. */
 bool entry_pool_is_valid (const entry_pool_t *self);
 
 #endif

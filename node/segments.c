@@ -4,9 +4,9 @@
 #include <sys/mman.h>
 
 enum {
-    MAPPED_BYTES = 64 * 1024,            /* segments from this size on are mapped, not allocated */
-    CHUNK_BYTES = 64 * 1024,             /* what shrinking gives back to the system at a time */
-    HUGE_SEGMENT_BYTES = 8 * 1024 * 1024 /* from here on, huge pages save more than they waste */
+    MAPPED_BYTES = 64 * 1024,    /* segments from this size on are mapped, not allocated */
+    CHUNK_BYTES = 64 * 1024,     /* what shrinking gives back to the system at a time */
+    HUGE_BYTES = 2 * 1024 * 1024 /* segments from this size on are worth huge pages once full */
 };
 
 segments_t segments_make (unsigned element_log2)
@@ -17,6 +17,16 @@ segments_t segments_make (unsigned element_log2)
 static size_t s_segment_bytes (const segments_t *self, unsigned k)
 {
     return ((size_t)SEGMENTS_FIRST << k) << self->element_log2;
+}
+
+/* Only a full segment is put up for huge pages, which the system then makes of its small ones in the
+ * background: a fault that has to clear a whole huge page would hold up its caller for too long. */
+static void s_advise_last (segments_t *self, int advice)
+{
+    size_t bytes = self->held ? s_segment_bytes (self, self->held - 1) : 0;
+    if (bytes >= HUGE_BYTES)
+        (void)madvise (self->segment[self->held - 1], bytes,
+                       advice); /* a refusal costs speed only */
 }
 
 static void s_add_segment (segments_t *self)
@@ -31,9 +41,8 @@ static void s_add_segment (segments_t *self)
         memory = mmap (NULL, bytes, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         KV_ASSERT (memory != MAP_FAILED);
-        if (bytes >= HUGE_SEGMENT_BYTES)
-            (void)madvise (memory, bytes, MADV_HUGEPAGE); /* a hint: a refusal costs only speed */
     }
+    s_advise_last (self, MADV_HUGEPAGE);
     self->segment[self->held++] = memory;
 }
 
@@ -48,6 +57,7 @@ static void s_drop_segment (segments_t *self)
         KV_ASSERT (rc == 0);
     }
     self->segment[self->held] = NULL;
+    s_advise_last (self, MADV_NOHUGEPAGE);
 }
 
 void segments_free (segments_t *self)
