@@ -79,7 +79,7 @@ cat >"$target/opt/newcomer" <<'INSIDE'
 set -euo pipefail
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 HOME=/root
 port=$1 run_tests=$2 kv="build/bin/kv --port $1"
-cd /opt/kvdb
+cd "$(dirname "$0")/kvdb"
 expect () { # WANTED COMMAND...
     local wanted=$1 got
     shift
@@ -106,7 +106,7 @@ config/cluster start node2
 expect OK $kv MSET a 1 b 2 c 3 d 4 e 5 f 6
 expect 6 $kv EXISTS a b c d e f
 config/cluster down
-if grep -qal "/opt/kvdb/build/cluster" /proc/[0-9]*/cmdline 2>/dev/null; then
+if grep -qal "$PWD/build/cluster" /proc/[0-9]*/cmdline 2>/dev/null; then
     echo "down left processes" >&2
     exit 1
 fi
