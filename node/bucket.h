@@ -48,6 +48,8 @@ bucket_item_t bucket_item (entry_t *entry, uint64_t hash);
 
 static inline entry_t *bucket_entry (uint64_t slot)
 {
+    /* A slot is a number because it is more than an address. */
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr) */
     return (entry_t *)(uintptr_t)(slot & ((UINT64_C (1) << BUCKET_ADDRESS_BITS) - 1));
 }
 
@@ -62,6 +64,7 @@ static inline unsigned bucket_filled (const bucket_t *self)
 static inline bucket_t *bucket_next (const bucket_t *self)
 {
     bool chained = (self->used & BUCKET_CHAINED) != 0;
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr) */
     return chained ? (bucket_t *)(uintptr_t)self->slot[BUCKET_SLOTS - 1] : NULL;
 }
 

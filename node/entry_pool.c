@@ -109,6 +109,7 @@ size_t entry_pool_rounded (size_t bytes)
 
 static arena_t *s_arena_of (const void *at)
 {
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr) */
     return (arena_t *)((uintptr_t)at & ~(uintptr_t)(ARENA_BYTES - 1));
 }
 

@@ -73,9 +73,9 @@ executor_t *executor_new (const executor_options_t *options)
     self->options = *options;
     self->hash_key = siphash_key (options->secret);
     self->pool = entry_pool_new ();
-    self->shards = calloc (options->shards, sizeof *self->shards);
+    self->shards = calloc (options->shards, sizeof (shard_t *));
     KV_ASSERT (self->shards != NULL);
-    self->owners = calloc (options->shards, sizeof *self->owners);
+    self->owners = calloc (options->shards, sizeof (owner_t *));
     KV_ASSERT (self->owners != NULL);
     for (int i = 0; i < EXECUTOR_WINDOW; i++)
         self->window[i].command = command_make ();

@@ -62,8 +62,10 @@ static void s_remove (model_t *self, size_t index)
 void model_destroy (model_t **self_p)
 {
     model_t *self = *self_p;
-    while (self->count)
-        s_remove (self, 0);
+    for (size_t i = 0; i < self->count; i++) {
+        free (self->items[i].key);
+        free (self->items[i].value);
+    }
     free (self->items);
     free (self->owned);
     free (self);
@@ -139,8 +141,8 @@ static void s_put (run_t *run, kv_slice_t key, kv_slice_t value, wide_t deadline
     if (self->count == self->capacity) {
         self->capacity = self->capacity ? 2 * self->capacity : 64;
         self->items = realloc (self->items, self->capacity * sizeof *self->items);
-        KV_ASSERT (self->items != NULL);
     }
+    KV_ASSERT (self->items != NULL);
     self->items[self->count++] = (item_t){.key = s_copy (key),
                                           .key_bytes = key.size,
                                           .value = copy,
@@ -507,8 +509,8 @@ static void s_run_flush (run_t *run)
         result_error (run->out, KV_SYNTAX, "ERR syntax error");
         return;
     }
-    while (run->model->count)
-        s_remove (run->model, 0);
+    for (size_t i = run->model->count; i-- > 0;)
+        s_remove (run->model, i);
     result_text (run->out, "OK");
 }
 

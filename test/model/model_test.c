@@ -137,9 +137,12 @@ static void s_write_pattern (test_t *self)
     static const char *const parts[] = {"*", "?", "a",  "b",     "1",     "2",   "[ab]", "[^a]",
                                         "*", "*", "[*", "[0-3]", "[9-5]", "\\*", "\\",   "[a-"};
     char text[64] = "";
+    size_t size = 0;
     uint64_t count = s_random (self, 5);
-    for (uint64_t i = 0; i < count; i++)
-        strcat (text, parts[s_random (self, sizeof parts / sizeof parts[0])]);
+    for (uint64_t i = 0; i < count; i++) {
+        const char *part = parts[s_random (self, sizeof parts / sizeof parts[0])];
+        size += (size_t)snprintf (text + size, sizeof text - size, "%s", part);
+    }
     writer_cstr (&self->request, s_one_in (self, 3) ? "*" : text);
 }
 

@@ -102,9 +102,9 @@ static inline void server_add (server_t *self, const char *format, ...)
 
 static inline void server_show_value (server_t *self, reader_t *at)
 {
-    kv_slice_t bytes;
-    int64_t number;
-    uint32_t count;
+    kv_slice_t bytes = {0};
+    int64_t number = 0;
+    uint32_t count = 0;
     kv_status_t status = KV_OK;
     reader_type_t type = reader_peek (at);
     if (type == READER_NIL) {
@@ -124,7 +124,7 @@ static inline void server_show_value (server_t *self, reader_t *at)
         for (uint32_t i = 0; i < count; i++) {
             server_add (self, i ? ", " : "");
             if (reader_peek (at) == READER_ARRAY) {
-                uint32_t inner;
+                uint32_t inner = 0;
                 status = reader_array (at, &inner);
                 server_add (self, "[");
                 for (uint32_t j = 0; j < inner; j++) {

@@ -85,7 +85,7 @@ static void test_entry_pool_objects_keep_their_content (void **state)
 static void test_entry_pool_gives_empty_slabs_back (void **state)
 {
     (void)state;
-    enum { OBJECTS = 100000, BYTES = 100 };
+    enum { OBJECTS = 100000, BYTES = 100, THREE_TIMES = 300 };
     static void *objects[OBJECTS];
     entry_pool_t *pool = entry_pool_new ();
     for (int round = 0; round < 3; round++) {
@@ -100,10 +100,10 @@ static void test_entry_pool_gives_empty_slabs_back (void **state)
     }
     /* What one class has given back serves another. */
     for (int i = 0; i < OBJECTS; i++)
-        objects[i] = entry_pool_take (pool, BYTES * 3);
+        objects[i] = entry_pool_take (pool, THREE_TIMES);
     assert_true (entry_pool_is_valid (pool));
     for (int i = 0; i < OBJECTS; i++)
-        entry_pool_give (pool, objects[i], BYTES * 3);
+        entry_pool_give (pool, objects[i], THREE_TIMES);
     entry_pool_destroy (&pool);
 }
 

@@ -294,7 +294,7 @@ static void test_executor_moved_names_the_owner_in_its_details (void **state)
                                  "epoch", NULL};
     const uint64_t numbers[] = {0, 0, 0, 0, 0, 0, 0, 12};
     for (int i = 0; i < 8; i++) {
-        kv_slice_t text;
+        kv_slice_t text = {0};
         uint64_t number;
         if (texts[i]) {
             assert_int_equal (reader_bytes (&at, &text), KV_OK);

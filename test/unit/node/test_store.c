@@ -260,7 +260,7 @@ static void s_scan_while_changing (table_t *table, size_t stable, size_t others,
             else if (!come && table->value_bytes[n])
                 s_remove (table, n);
         }
-        assert_true (++steps < 10 * KEYS_MOST);
+        assert_true (++steps < (size_t)10 * KEYS_MOST);
     } while (cursor);
     for (size_t n = 0; n < stable; n++) {
         if (!table->seen[n])
@@ -372,7 +372,7 @@ static size_t s_one_bit_each (uint64_t i, uint8_t key[64])
 {
     memset (key, 0, 64);
     for (int bit = 0; bit < 16; bit++)
-        key[bit * 4] = (uint8_t)((i >> bit & 1) << (bit % 8));
+        key[(size_t)bit * 4] = (uint8_t)((i >> bit & 1) << (bit % 8));
     return 64;
 }
 
