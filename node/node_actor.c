@@ -2,6 +2,7 @@
 
 #include "actors/blob.h"
 #include "actors/clock.h"
+#include "actors/door.h"
 #include "actors/wire.h"
 #include "node/executor.h"
 #include "schema/bundle.h"
@@ -13,6 +14,9 @@ enum {
     CALL_MS = 100,  /* between READY messages while the broker does not answer */
     TICK_MS = 10,   /* how often expired keys are looked for */
     STOP_MS = 2000, /* what a stopping node gives the broker */
+    TAKEN_MS = 5000, /* how long another process may answer to this node's id before we give up */
+    TEND_MS = 100,  /* how often the direct door looks after its connections */
+    HIGH_WATER_MARK = 10000,
     EXPIRE_BUDGET = 256,
     REPLY_BUNDLE_BYTES = 256 * 1024 /* replies are sent once this much has come together */
 };
@@ -26,6 +30,7 @@ typedef struct {
     const node_options_t *options;
     zsock_t *pipe;
     void *control, *data; /* raw DEALER sockets */
+    door_t *door;         /* the direct door, or NULL */
     executor_t *executor;
     identity_t identity;
     uint64_t incarnation;
@@ -35,11 +40,13 @@ typedef struct {
     uint32_t beacon_ms;
     uint64_t epoch;  /* of the newest SHARDS */
     uint64_t beacon; /* the last beacon's number */
-    int64_t now_ms, next_call_ms, next_tick_ms;
+    int64_t now_ms, next_call_ms, next_tick_ms, next_tend_ms;
+    int64_t taken_since_ms; /* 0: not refused; else since when, because the id is taken */
     int64_t stop_ms; /* 0: not stopping; else when it ends in any case */
     writer_t replies;
     reply_part_t parts[KV_BUNDLE_PARTS_MAX];
     uint32_t part_count;
+    uint64_t undecodable; /* requests at the direct door that had not even an id */
     blob_t *frames[KV_BUNDLE_FRAMES_MAX];
     bool ended;
     bool failed;
@@ -55,13 +62,18 @@ static void s_end (node_t *self, bool failed, const char *reason)
 
 /* ---- the control lane ---------------------------------------------------------------------- */
 
-static void s_send_message (void *socket, const message_t *message)
+static kv_status_t s_send_message (void *socket, const message_t *message)
 {
     writer_t out = writer_make (SIZE_MAX);
     message_encode (&out, message);
     blob_t *frame = blob_from_writer (&out);
-    /* A lane that is not connected keeps the message until it is: libzmq reconnects. */
-    kv_status_t status = wire_send (socket, &frame, 1);
+    return wire_send (socket, &frame, 1);
+}
+
+/* What is said again anyway may be lost while the broker is not there. */
+static void s_tell (void *socket, const message_t *message)
+{
+    kv_status_t status = s_send_message (socket, message);
     (void)status;
 }
 
@@ -81,7 +93,7 @@ static void s_call (node_t *self)
                   .disk_max = KV_DISK_VERSION_MAX,
                   .host = kv_slice_text (options->host),
                   .port = options->port}};
-    s_send_message (self->control, &ready);
+    s_tell (self->control, &ready);
     self->next_call_ms = self->now_ms + CALL_MS;
 }
 
@@ -100,7 +112,7 @@ static void s_beacon (node_t *self)
                                    .sent_ms = (uint64_t)self->now_ms,
                                    .keys = stats.keys,
                                    .bytes = stats.bytes}};
-    s_send_message (self->control, &beacon);
+    s_tell (self->control, &beacon);
     self->next_call_ms = self->now_ms + self->beacon_ms;
 }
 
@@ -115,7 +127,15 @@ static void s_welcome (node_t *self, const message_welcome_t *welcome)
         s_end (self, true, why);
         return;
     }
+    kv_slice_t own = kv_slice (self->identity.cluster_id, KV_UUID_BYTES);
+    if (self->identity.has_cluster && !kv_slice_equal (own, welcome->cluster_id)) {
+        s_end (self, true,
+               "the broker serves another cluster than the one this node's data directory belongs "
+               "to; give it the right broker, or an empty data directory");
+        return;
+    }
     self->welcomed = true;
+    self->taken_since_ms = 0;
     self->beacon_ms = (uint32_t)welcome->beacon_ms;
     if (self->identity.has_cluster)
         return;
@@ -163,7 +183,10 @@ static void s_shards (node_t *self, const message_shards_t *shards)
     message_t attach = {
         .type = MESSAGE_ATTACH,
         .attach = {.node_id = kv_slice_text (self->options->id), .incarnation = self->incarnation}};
-    s_send_message (self->data, &attach);
+    if (s_send_message (self->data, &attach)) {
+        s_call_again (self); /* the data lane is not connected yet */
+        return;
+    }
     self->serving = true;
     s_beacon (self);
     log_event (self->options->log, KV_LOG_INFO, "event=node_serves node=%s shards_epoch=%" PRIu64,
@@ -178,7 +201,9 @@ static void s_refused (node_t *self, const message_reason_t *reason)
     char why[256];
     snprintf (why, sizeof why, "the broker refused node %s: %.*s", self->options->id,
               (int)reason->text.size, (const char *)reason->text.data);
-    if (reason->code == KV_RETRY) {
+    if (!self->taken_since_ms)
+        self->taken_since_ms = self->now_ms;
+    if (reason->code == KV_RETRY && self->now_ms - self->taken_since_ms < TAKEN_MS) {
         log_event (self->options->log, KV_LOG_INFO, "event=call_again reason=\"%s\"", why);
         s_call_again (self);
         return;
@@ -261,7 +286,7 @@ static void s_last_word (node_t *self)
 {
     s_flush_replies (self);
     message_t bye = {.type = MESSAGE_DISCONNECT, .reason = {KV_OK, kv_slice_text ("stopped")}};
-    s_send_message (self->data, &bye);
+    s_tell (self->data, &bye);
     s_end (self, false, "the broker has let it go");
 }
 
@@ -302,6 +327,63 @@ static bool s_drain_data (node_t *self)
     return i == KV_MESSAGES_PER_DRAIN_MAX;
 }
 
+/* ---- the direct door ----------------------------------------------------------------------- */
+
+static void s_answer (node_t *self, door_message_t *message)
+{
+    writer_t reply = writer_make (KV_REPLY_BYTES_MAX);
+    kv_status_t status =
+        executor_run (self->executor, blob_bytes (message->body), clock_wall_ms (), &reply);
+    blob_unref (&message->body);
+    if (status) {
+        self->undecodable++;
+        writer_free (&reply);
+        return;
+    }
+    /* A client that is gone or does not read is the door's to count; there is no one to tell. */
+    status = door_send (self->door, kv_slice (message->envelope, message->envelope_bytes),
+                        blob_from_writer (&reply));
+    (void)status;
+}
+
+static bool s_drain_door (node_t *self)
+{
+    door_message_t message;
+    int i = 0;
+    if (!self->door)
+        return false;
+    for (; i < KV_MESSAGES_PER_DRAIN_MAX && door_receive (self->door, &message) == KV_OK; i++)
+        s_answer (self, &message);
+    return i == KV_MESSAGES_PER_DRAIN_MAX;
+}
+
+static void s_tend_door (node_t *self)
+{
+    uint8_t identity[255];
+    size_t bytes;
+    door_tend (self->door);
+    while (door_next_gone (self->door, identity, &bytes) == KV_OK)
+        continue;
+    self->next_tend_ms = self->now_ms + TEND_MS;
+}
+
+static kv_status_t s_open_door (node_t *self, char *why, size_t why_bytes)
+{
+    const node_options_t *options = self->options;
+    int64_t frame_bytes = options->max_value_bytes + KV_MESSAGE_SLACK_BYTES;
+    door_options_t door = {.context = zsys_init (),
+                           .name = "direct",
+                           .endpoint = options->direct_endpoint,
+                           .max_frame_bytes = frame_bytes,
+                           .max_pending_bytes = 2 * frame_bytes,
+                           .max_output_bytes = options->client_output_bytes,
+                           .max_total_output_bytes = options->output_bytes,
+                           .max_connections = options->connections,
+                           .high_water_mark = HIGH_WATER_MARK,
+                           .log = options->log};
+    return options->direct_endpoint ? door_open (&door, &self->door, why, why_bytes) : KV_OK;
+}
+
 /* ---- life ---------------------------------------------------------------------------------- */
 
 static void s_handle_pipe (node_t *self)
@@ -318,7 +400,7 @@ static void s_handle_pipe (node_t *self)
         return;
     }
     message_t ask = {.type = MESSAGE_DISCONNECT, .reason = {KV_OK, kv_slice_text ("stopping")}};
-    s_send_message (self->control, &ask);
+    s_tell (self->control, &ask);
 }
 
 static void s_timers (node_t *self, bool *busy)
@@ -342,13 +424,18 @@ static void s_turn (node_t *self, bool *busy)
 {
     zmq_pollitem_t items[] = {{zsock_resolve (self->pipe), 0, ZMQ_POLLIN, 0},
                               {self->control, 0, ZMQ_POLLIN, 0},
-                              {self->data, 0, ZMQ_POLLIN, 0}};
-    zmq_poll (items, 3, *busy ? 0 : TICK_MS);
+                              {self->data, 0, ZMQ_POLLIN, 0},
+                              {self->door ? door_socket (self->door) : NULL, 0, ZMQ_POLLIN, 0},
+                              {self->door ? door_monitor (self->door) : NULL, 0, ZMQ_POLLIN, 0}};
+    zmq_poll (items, self->door ? 5 : 3, *busy ? 0 : TICK_MS);
     self->now_ms = clock_ms ();
     if (items[0].revents)
         s_handle_pipe (self);
     s_drain_control (self);
     *busy = s_drain_data (self);
+    *busy = s_drain_door (self) || *busy;
+    if (self->door && (items[4].revents || self->now_ms >= self->next_tend_ms))
+        s_tend_door (self);
     if (!self->ended)
         s_timers (self, busy);
 }
@@ -367,6 +454,8 @@ static kv_status_t s_start (node_t *self)
             wire_dealer (zsys_init (), options->broker_endpoint, &self->control, why, sizeof why);
     if (status == KV_OK)
         status = wire_dealer (zsys_init (), options->broker_endpoint, &self->data, why, sizeof why);
+    if (status == KV_OK)
+        status = s_open_door (self, why, sizeof why);
     if (status) {
         s_end (self, true, why);
         return status;
@@ -397,6 +486,7 @@ void kv_node_actor (zsock_t *pipe, void *args)
         s_turn (self, &busy);
     wire_close (&self->control, STOP_MS);
     wire_close (&self->data, STOP_MS);
+    door_close (&self->door, STOP_MS);
     executor_destroy (&self->executor);
     writer_free (&self->replies);
     log_event (self->options->log, self->failed ? KV_LOG_ERROR : KV_LOG_INFO,

@@ -21,7 +21,8 @@ typedef struct {
     node_settings_t settings;
     const cluster_node_t *node;    /* this one, in the cluster file */
     char endpoint[ENDPOINT_BYTES]; /* of the broker's door for nodes */
-    char *data_dir;                /* owned */
+    char direct_endpoint[ENDPOINT_BYTES];
+    char *data_dir; /* owned */
 } program_t;
 
 static int s_print (char *text)
@@ -73,12 +74,30 @@ static kv_status_t s_find_broker (program_t *self, config_t *config)
     return KV_OK;
 }
 
+/* Where the direct door is bound. */
+static kv_status_t s_find_door (program_t *self, config_t *config)
+{
+    const char *host = self->settings.bind ? self->settings.bind : self->node->host;
+    if (!self->settings.allow_unauthenticated && !cluster_is_loopback (host))
+        return config_reject (config, "kvdb.direct.bind", CONFIG_NO_ITEM, NULL,
+                              "%s is no loopback address and clients are not authenticated; bind "
+                              "127.0.0.1, or say --allow-unauthenticated",
+                              host);
+    if (!cluster_endpoint (host, self->node->port, self->direct_endpoint,
+                           sizeof self->direct_endpoint))
+        return config_reject (config, "kvdb.direct.bind", CONFIG_NO_ITEM, NULL,
+                              "the address is too long");
+    return KV_OK;
+}
+
 static kv_status_t s_check (program_t *self, config_t *config)
 {
     cluster_fault_t fault;
     if (cluster_options_check (&self->cluster, &fault))
         return config_reject (config, fault.name, fault.item, fault.field, "%s", fault.text);
     kv_status_t status = s_find_node (self, config);
+    if (status == KV_OK)
+        status = s_find_door (self, config);
     return status ? status : s_find_broker (self, config);
 }
 
@@ -123,6 +142,10 @@ static int s_serve (program_t *self, const log_t *log)
                               .broker_endpoint = self->endpoint,
                               .host = self->node->host,
                               .port = (uint16_t)self->node->port,
+                              .direct_endpoint = self->direct_endpoint,
+                              .connections = (int)self->settings.connections,
+                              .client_output_bytes = self->settings.client_output_bytes,
+                              .output_bytes = self->settings.output_bytes,
                               .shards = (uint32_t)self->cluster.shards,
                               .max_value_bytes = self->cluster.max_value_bytes,
                               .data_dir = self->data_dir,

@@ -15,6 +15,11 @@ typedef struct {
     char *id;
     char *data;   /* the data directory; NULL: data/ID beside the node's file */
     char *broker; /* HOST:PORT; NULL: as the cluster file has it */
+    char *bind;   /* address to bind the direct door; NULL: the node's host in the cluster file */
+    bool allow_unauthenticated;
+    int64_t connections;
+    int64_t client_output_bytes;
+    int64_t output_bytes;
     char *filepath;
     int filetype;
     bool enable_auto_flush;
