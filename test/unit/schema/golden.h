@@ -222,7 +222,7 @@ static inline void golden_print (writer_t *out, reader_t *at)
     case READER_ARRAY: golden_print_array (out, at); break;
     case READER_MAP: golden_print_map (out, at); break;
     case READER_EXT:
-    case READER_INVALID: KV_ASSERT (!"an element of the notation");
+    case READER_INVALID: KV_UNREACHABLE ("an element of the notation");
     }
     KV_ASSERT (status == KV_OK);
 }
@@ -279,7 +279,7 @@ static inline void golden_rewrite (writer_t *out, reader_t *at)
             golden_rewrite (out, at);
         break;
     case READER_EXT:
-    case READER_INVALID: KV_ASSERT (!"an element of the notation");
+    case READER_INVALID: KV_UNREACHABLE ("an element of the notation");
     }
     KV_ASSERT (status == KV_OK);
 }
