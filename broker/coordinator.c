@@ -48,13 +48,13 @@ static const transition_t s_transitions[STATES][EVENTS] = {
     [NODE_JOINING] = {STEP (READY, JOINING, DO_NOTHING), STEP (ATTACH, UP, DO_OPEN),
                       STEP (HEARD, JOINING, DO_NOTHING), STEP (SILENT, DOWN, DO_LEAVE),
                       STEP (STOP, STOPPING, DO_NOTHING), STEP (LEFT, DOWN, DO_LEAVE)},
-    [NODE_UP] = {STEP (READY, JOINING, DO_LOSE), STEP (ATTACH, UP, DO_NOTHING),
+    [NODE_UP] = {STEP (READY, JOINING, DO_LOSE), STEP (ATTACH, UP, IGNORE),
                  STEP (HEARD, UP, DO_NOTHING), STEP (SILENT, SUSPECT, DO_HOLD),
                  STEP (STOP, STOPPING, DO_HOLD), STEP (LEFT, DOWN, DO_LEAVE)},
-    [NODE_SUSPECT] = {STEP (READY, JOINING, DO_LOSE), STEP (ATTACH, UP, DO_OPEN),
+    [NODE_SUSPECT] = {STEP (READY, JOINING, DO_LOSE), STEP (ATTACH, SUSPECT, IGNORE),
                       STEP (HEARD, UP, DO_OPEN), STEP (SILENT, SUSPECT, DO_NOTHING),
                       STEP (STOP, STOPPING, DO_NOTHING), STEP (LEFT, DOWN, DO_LEAVE)},
-    [NODE_STOPPING] = {STEP (READY, JOINING, DO_LOSE), STEP (ATTACH, STOPPING, DO_NOTHING),
+    [NODE_STOPPING] = {STEP (READY, JOINING, DO_LOSE), STEP (ATTACH, STOPPING, IGNORE),
                        STEP (HEARD, STOPPING, DO_NOTHING), STEP (SILENT, STOPPING, DO_NOTHING),
                        STEP (STOP, STOPPING, DO_NOTHING), STEP (LEFT, DOWN, DO_LEAVE)},
     [NODE_DOWN] = {STEP (READY, JOINING, DO_NOTHING), STEP (ATTACH, DOWN, IGNORE),
@@ -230,7 +230,8 @@ static void s_send_shards (coordinator_t *self, const lane_t *lane)
     for (uint32_t i = 0; i < self->node_count; i++) {
         char endpoint[KV_ENDPOINT_BYTES_MAX];
         const node_t *node = &self->nodes[i];
-        snprintf (endpoint, sizeof endpoint, "%s:%u", node->host, node->port);
+        bool ipv6 = strchr (node->host, ':') != NULL;
+        snprintf (endpoint, sizeof endpoint, ipv6 ? "[%s]:%u" : "%s:%u", node->host, node->port);
         writer_cstr (&out, node->id);
         writer_cstr (&out, endpoint);
     }
@@ -363,14 +364,11 @@ static void s_attach (coordinator_t *self, kv_slice_t identity, const message_at
     uint32_t index;
     bool known = coordinator_find (self, attach->node_id, &index) &&
                  self->nodes[index].incarnation == attach->incarnation &&
-                 self->nodes[index].control.size > 0;
+                 self->nodes[index].state == NODE_JOINING; // K6
     if (!known)
-        return; /* the node says READY, then ATTACH, again when it is told to */
+        return; /* a node that has lost its data lane says READY first */
     node_t *node = &self->nodes[index];
     node->heard_ms = now_ms;
-    if (node->data.size && !s_is_lane (&node->data, identity))
-        s_apply (self, index, EVENT_READY); /* what was sent on the former lane is lost */
-    bool again = s_is_lane (&node->data, identity);
     node->data = s_lane (identity);
     if (!node->told_to_stop) {
         s_apply (self, index, EVENT_ATTACH);
@@ -378,8 +376,7 @@ static void s_attach (coordinator_t *self, kv_slice_t identity, const message_at
     }
     /* The same process was told on a lane that has ended: it may not have heard. */
     s_apply (self, index, EVENT_STOP);
-    if (!again)
-        s_send_shutdown (self, node);
+    s_send_shutdown (self, node);
 }
 
 static bool s_by_control (const coordinator_t *self, kv_slice_t identity, uint32_t *index)

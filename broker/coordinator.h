@@ -25,7 +25,7 @@
  *   K5  a process that was told to stop is not opened again: if it has to join anew, it goes from
  *       JOINING to STOPPING and is told again. One process and lane is told once.
  *   K6  a node has a control lane iff it is neither ABSENT nor DOWN, and a data lane iff it is UP,
- *       SUSPECT or STOPPING.
+ *       SUSPECT or STOPPING. Nobody can attach to a node that has one.
  *
  * Owner: the broker's thread. */
 #ifndef KVDB_BROKER_COORDINATOR_H

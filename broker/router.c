@@ -194,15 +194,6 @@ static void s_hold_part (router_t *self, part_t *part)
     part_table_remove (self->parts, &part);
 }
 
-void router_unsent (router_t *self, uint64_t tag)
-{
-    part_t *part = part_table_find (self->parts, tag);
-    if (!part)
-        return;
-    self->load.open[part->node] = false; /* N2: nothing may overtake what is held again */
-    s_hold_part (self, part);
-}
-
 /* Effects that nobody has fetched yet have not been sent: no outcome of theirs is unknown. */
 static void s_recall_effects (router_t *self, uint32_t node)
 {
@@ -213,6 +204,17 @@ static void s_recall_effects (router_t *self, uint32_t node)
         if (part)
             s_hold_part (self, part);
     }
+}
+
+void router_unsent (router_t *self, uint64_t tag)
+{
+    part_t *part = part_table_find (self->parts, tag);
+    if (!part)
+        return;
+    uint32_t node = part->node;
+    s_hold_part (self, part);
+    router_node_hold (self, node); /* N2: nothing may overtake what is held again */
+    s_recall_effects (self, node);
 }
 
 /* Takes back what one request has in flight at a node: reads are held again, writes are unknown. */

@@ -77,8 +77,9 @@ void router_node_lost (router_t *self, uint32_t node);
 /* A node's process has ended, or said that it stops: as lost, and what waited for it is settled. */
 void router_node_left (router_t *self, uint32_t node);
 
-/* The effect with that tag could not be handed to the node: its pieces are held again, and so is
- * the node until it opens (N2). */
+/* The effect with that tag could not be handed to the node: its pieces are held again, with
+ * those of effects for the node that have not been fetched, and so is the node until it opens (N2).
+ * Whatever else has been fetched for the node after it must not be handed on either. */
 void router_unsent (router_t *self, uint64_t tag);
 
 /* A node's answer to `tag`: `part` lies in `frame`. Answers nobody waits for are counted. */
