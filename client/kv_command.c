@@ -19,6 +19,10 @@ int kv_command_error (const kv_shell_t *shell, const char *prefix, const kv_repl
 
 int kv_command_failed (const kv_shell_t *shell, kv_status_t status)
 {
+    if (status == KV_END) {
+        fputs ("\nkv: the wait was abandoned; what was sent may have been executed\n", shell->err);
+        return KV_EXIT_INTERRUPTED;
+    }
     fprintf (shell->err, "kv: %s\n", kv_client_error (shell->client));
     bool unsendable = status == KV_BAD_REQUEST || status == KV_TOO_LARGE;
     return unsendable ? KV_EXIT_USAGE : KV_EXIT_NO_REPLY;

@@ -9,9 +9,10 @@
 /* How kv ends; a table that scripts rely on. */
 enum {
     KV_EXIT_OK = 0,
-    KV_EXIT_ERROR = 1,   /* the reply was an error */
-    KV_EXIT_USAGE = 2,   /* nothing was sent */
-    KV_EXIT_NO_REPLY = 3 /* no connection, no reply in time, or not one of KvDB */
+    KV_EXIT_ERROR = 1,      /* the reply was an error */
+    KV_EXIT_USAGE = 2,      /* nothing was sent */
+    KV_EXIT_NO_REPLY = 3,   /* no connection, no reply in time, or not one of KvDB */
+    KV_EXIT_INTERRUPTED = 4 /* within the program only: Ctrl-C ended the wait for the reply */
 };
 
 typedef struct {
@@ -34,7 +35,8 @@ int kv_command_error (const kv_shell_t *shell, const char *prefix, const kv_repl
 /* Prints why there was no reply and returns the exit status: of the client's last failure. */
 int kv_command_failed (const kv_shell_t *shell, kv_status_t status);
 
-/* Asks for the topology and prints it, as a table or as JSON. Returns an exit status. */
-int kv_topology_run (const kv_shell_t *shell);
+/* Asks for the topology and prints it, as a table or as JSON; with `rate` it takes a second, to
+ * count the commands a second. Returns an exit status: ERROR also if a node is not up. */
+int kv_topology_run (const kv_shell_t *shell, bool rate);
 
 #endif

@@ -1,10 +1,13 @@
 /* kv_main - the command line: reads flags and environment, connects, and hands over to a module.
  *
  *   kv CMD ARG...   kv_command      kv --pipe    kv_pipe
- *   kv status       kv_topology     kv connect   kv_prompt */
+ *   kv status       kv_topology     kv --scan    kv_scan
+ *   kv connect      kv_prompt */
 #include "client/endpoint.h"
+#include "client/kv_history.h"
 #include "client/kv_pipe.h"
 #include "client/kv_prompt.h"
+#include "client/kv_scan.h"
 
 #include "config/config.h"
 
@@ -12,6 +15,7 @@
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 typedef struct {
@@ -22,9 +26,17 @@ typedef struct {
     char *timeout;
     bool stdin_argument;
     bool pipe;
+    bool scan;
+    char *pattern;
+    int64_t count;
+    int64_t repeat;
+    char *interval;
+    bool no_rate;
+    char *history;
 } kv_flags_t;
 
 #define TIMEOUT_SECONDS_MAX 3600
+#define INTERVAL_SECONDS_MAX 86400
 
 static const kv_option_t s_rows[] = {
     {.name = "kvdb.host",
@@ -76,15 +88,69 @@ static const kv_option_t s_rows[] = {
      .preset = "false",
      .command_line = 1,
      .help = "run the commands on standard input, one a line, quoted as in redis-cli"},
+    {.name = "scan",
+     .type = KV_OPTION_BOOL,
+     .offset = offsetof (kv_flags_t, scan),
+     .preset = "false",
+     .command_line = 1,
+     .help = "print every key, one a line"},
+    {.name = "pattern",
+     .type = KV_OPTION_TEXT,
+     .offset = offsetof (kv_flags_t, pattern),
+     .min = 1,
+     .max = 1024,
+     .command_line = 1,
+     .help = "with --scan: only keys that match, such as user:*"},
+    {.name = "count",
+     .type = KV_OPTION_NUMBER,
+     .offset = offsetof (kv_flags_t, count),
+     .min = 1,
+     .max = 1000000,
+     .preset = "1000",
+     .command_line = 1,
+     .help = "with --scan: about how many keys to ask for at a time"},
+    {.name = "repeat",
+     .alias = "r",
+     .type = KV_OPTION_NUMBER,
+     .offset = offsetof (kv_flags_t, repeat),
+     .min = -1,
+     .max = INT32_MAX,
+     .preset = "1",
+     .command_line = 1,
+     .help = "run the command so many times; -1: for ever"},
+    {.name = "interval",
+     .alias = "i",
+     .type = KV_OPTION_TEXT,
+     .offset = offsetof (kv_flags_t, interval),
+     .min = 1,
+     .max = 16,
+     .preset = "0",
+     .unit = "s",
+     .command_line = 1,
+     .help = "how long to wait between the runs of -r; 0.1 is possible"},
+    {.name = "no-rate",
+     .type = KV_OPTION_BOOL,
+     .offset = offsetof (kv_flags_t, no_rate),
+     .preset = "false",
+     .command_line = 1,
+     .help = "with status: leave out the commands a second, which take a second to count"},
+    {.name = "kvdb.history",
+     .type = KV_OPTION_TEXT,
+     .offset = offsetof (kv_flags_t, history),
+     .max = 4095,
+     .help = "file of the lines typed after connect; empty: none. Else it is "
+             "$XDG_STATE_HOME/kvdb/history or ~/.kvdb_history"},
     KV_OPTION_END};
 
 static const char s_usage[] =
     "usage: kv [FLAG...] CMD ARG...      run one command, with or without a leading KV\n"
     "       kv [FLAG...] connect         a prompt: HELP, EXIT, and any command\n"
     "       kv [FLAG...] status          the nodes and what they own\n"
+    "       kv [FLAG...] --scan          every key, a line each\n"
     "       kv [FLAG...] --pipe < FILE   a command a line\n"
     "\n"
-    "Exit status: 0 done, 1 the reply was an error, 2 wrong usage, 3 no reply.\n";
+    "Exit status: 0 done, 1 the reply was an error (status: or a node is not up), 2 wrong usage,\n"
+    "3 no reply.\n";
 
 static int s_misuse (const char *text)
 {
@@ -94,7 +160,7 @@ static int s_misuse (const char *text)
 
 /* --- What was asked for --- */
 
-typedef enum { DO_COMMAND, DO_CONNECT, DO_STATUS, DO_PIPE } kv_deed_t;
+typedef enum { DO_COMMAND, DO_CONNECT, DO_STATUS, DO_PIPE, DO_SCAN } kv_deed_t;
 
 typedef struct {
     kv_deed_t deed;
@@ -144,15 +210,43 @@ static kv_status_t s_parse (config_t *config, int argc, char **argv, kv_request_
     return config_flags (config, argc - verb, argv + verb, NULL);
 }
 
+/* Seconds with a fraction; false unless they are within the range. */
+static bool s_seconds (const char *text, double least, double most, double *seconds)
+{
+    char *end;
+    *seconds = strtod (text, &end);
+    return end != text && *end == '\0' && isfinite (*seconds) && *seconds >= least &&
+           *seconds <= most;
+}
+
+/* Flags that take the place of a command. */
+static int s_check_alone (const kv_flags_t *flags, kv_request_t *request)
+{
+    if (!flags->pipe && !flags->scan)
+        return flags->pattern ? s_misuse ("--pattern belongs to --scan") : KV_EXIT_OK;
+    bool other = request->argc > 0 || request->deed != DO_COMMAND || flags->stdin_argument;
+    if (flags->pipe && (other || flags->scan))
+        return s_misuse ("--pipe reads its commands from standard input and takes no other");
+    if (other)
+        return s_misuse ("--scan takes no command");
+    request->deed = flags->pipe ? DO_PIPE : DO_SCAN;
+    return KV_EXIT_OK;
+}
+
 static int s_check (const kv_flags_t *flags, kv_request_t *request)
 {
-    if (flags->pipe) {
-        if (request->argc > 0 || request->deed != DO_COMMAND || flags->stdin_argument)
-            return s_misuse ("--pipe reads its commands from standard input and takes no other");
-        request->deed = DO_PIPE;
-    }
+    double seconds;
+    int code = s_check_alone (flags, request);
+    if (code)
+        return code;
     if (flags->stdin_argument && request->deed != DO_COMMAND)
         return s_misuse ("-x belongs to a single command");
+    if (flags->repeat == 0)
+        return s_misuse ("-r is a number of runs, or -1");
+    if (flags->repeat != 1 && request->deed != DO_COMMAND && request->deed != DO_STATUS)
+        return s_misuse ("-r belongs to a single command, or to status");
+    if (!s_seconds (flags->interval, 0, INTERVAL_SECONDS_MAX, &seconds))
+        return s_misuse ("--interval is a number of seconds from 0 to 86400");
     if (request->deed == DO_COMMAND && request->argc == 0) {
         fputs (s_usage, stderr);
         return KV_EXIT_USAGE;
@@ -165,9 +259,8 @@ static int s_check (const kv_flags_t *flags, kv_request_t *request)
 /* The server is to answer before we give up on it: its deadline is a sixth shorter, at most 1 s. */
 static kv_status_t s_set_timeout (const kv_flags_t *flags, kv_options_t *options)
 {
-    char *end;
-    double seconds = strtod (flags->timeout, &end);
-    if (*end != '\0' || !isfinite (seconds) || seconds < 0.001 || seconds > TIMEOUT_SECONDS_MAX)
+    double seconds;
+    if (!s_seconds (flags->timeout, 0.001, TIMEOUT_SECONDS_MAX, &seconds))
         return KV_CONFIG;
     options->timeout_ms = (int)(seconds * 1000);
     int margin_ms = options->timeout_ms / 6;
@@ -228,13 +321,37 @@ static char *s_read_all (size_t *size)
     return NULL;
 }
 
-static int s_run_command (const kv_shell_t *shell, kv_request_t *request, bool stdin_argument)
+/* Runs the command or `status` as often as -r says; the worst outcome counts. */
+static int s_run_repeated (const kv_shell_t *shell, const kv_request_t *request,
+                           const kv_flags_t *flags)
+{
+    int worst = KV_EXIT_OK;
+    double seconds;
+    if (!s_seconds (flags->interval, 0, INTERVAL_SECONDS_MAX, &seconds))
+        return KV_EXIT_USAGE;
+    struct timespec pause = {.tv_sec = (time_t)seconds};
+    pause.tv_nsec = (long)((seconds - (double)pause.tv_sec) * 1e9);
+    for (int64_t left = flags->repeat; left != 0; left -= left > 0) {
+        int code =
+            request->deed == DO_STATUS
+                ? kv_topology_run (shell, !flags->no_rate)
+                : kv_command_run (shell, request->argc, request->command, request->command_lens);
+        worst = code > worst ? code : worst;
+        if (left != 1 && fflush (stdout) != 0)
+            break;
+        if (left != 1)
+            nanosleep (&pause, NULL);
+    }
+    return worst;
+}
+
+static int s_run_command (const kv_shell_t *shell, kv_request_t *request, const kv_flags_t *flags)
 {
     kv_slice_t name = kv_slice (request->command[0], request->command_lens[0]);
     if (kv_slice_is_word (name, "EXIT") || kv_slice_is_word (name, "QUIT"))
         return KV_EXIT_OK;
     char *data = NULL;
-    if (stdin_argument) {
+    if (flags->stdin_argument) {
         size_t size;
         data = s_read_all (&size);
         if (!data) {
@@ -245,7 +362,7 @@ static int s_run_command (const kv_shell_t *shell, kv_request_t *request, bool s
         request->argv[at] = data;
         request->lens[at] = size;
     }
-    int code = kv_command_run (shell, request->argc, request->command, request->command_lens);
+    int code = s_run_repeated (shell, request, flags);
     free (data);
     return code;
 }
@@ -256,15 +373,27 @@ static void s_on_interrupt (int number)
     (void)number;
 }
 
-static int s_run_prompt (const kv_shell_t *shell, const kv_options_t *options)
+static int s_run_prompt (const kv_shell_t *shell, const kv_options_t *server,
+                         const kv_flags_t *flags)
 {
-    char prompt[KV_HOST_BYTES_MAX + 32];
-    snprintf (prompt, sizeof prompt, "kvdb %s:%d> ", options->host, options->port);
     bool person = isatty (STDIN_FILENO);
     struct sigaction action = {.sa_handler = s_on_interrupt};
-    if (person)
+    char *history = NULL;
+    if (person) {
         sigaction (SIGINT, &action, NULL);
-    return kv_prompt_run (shell, stdin, person ? prompt : NULL);
+        history = kv_history_path (flags->history, getenv ("XDG_STATE_HOME"), getenv ("HOME"));
+    }
+    kv_prompt_options_t options = {
+        .in = stdin, .server = server, .person = person, .history = history};
+    int code = kv_prompt_run (shell, &options);
+    free (history);
+    return code;
+}
+
+static int s_run_scan (const kv_shell_t *shell, const kv_flags_t *flags)
+{
+    kv_scan_options_t options = {.pattern = flags->pattern, .count = flags->count};
+    return kv_scan_run (shell, &options);
 }
 
 static int s_run (const kv_flags_t *flags, kv_request_t *request)
@@ -282,9 +411,10 @@ static int s_run (const kv_flags_t *flags, kv_request_t *request)
     if (code)
         return code;
     switch (request->deed) {
-    case DO_COMMAND: code = s_run_command (&shell, request, flags->stdin_argument); break;
-    case DO_CONNECT: code = s_run_prompt (&shell, &options); break;
-    case DO_STATUS: code = kv_topology_run (&shell); break;
+    case DO_COMMAND: code = s_run_command (&shell, request, flags); break;
+    case DO_CONNECT: code = s_run_prompt (&shell, &options, flags); break;
+    case DO_STATUS: code = s_run_repeated (&shell, request, flags); break;
+    case DO_SCAN: code = s_run_scan (&shell, flags); break;
     case DO_PIPE: code = kv_pipe_run (&shell, STDIN_FILENO, isatty (STDERR_FILENO)); break;
     }
     kv_client_destroy (&shell.client);

@@ -21,16 +21,16 @@ typedef struct {
     char *err;
     size_t out_size;
     size_t err_size;
+    kv_options_t options;
 } fixture_t;
 
 static void s_set_up (fixture_t *self, int timeout_ms)
 {
     fake_server_start (&self->server, "tcp://127.0.0.1:*", NULL);
-    kv_options_t options;
-    kv_options_init (&options, sizeof options);
-    options.port = self->server.port;
-    options.timeout_ms = timeout_ms;
-    assert_int_equal (kv_client_new (&options, &self->shell.client), KV_OK);
+    kv_options_init (&self->options, sizeof self->options);
+    self->options.port = self->server.port;
+    self->options.timeout_ms = timeout_ms;
+    assert_int_equal (kv_client_new (&self->options, &self->shell.client), KV_OK);
     self->shell.format = KV_FORMAT_RAW;
     self->shell.out = open_memstream (&self->out, &self->out_size);
     self->shell.err = open_memstream (&self->err, &self->err_size);
@@ -175,7 +175,8 @@ static void test_prompt_runs_lines_until_exit (void **state)
     fixture_t self;
     s_set_up (&self, 20000);
     FILE *in = s_file ("ECHO 'a b'\nKV PING\n\nFAIL\nhelp get\nGET \"x\nEXIT\nPING\n");
-    assert_int_equal (kv_prompt_run (&self.shell, in, NULL), KV_EXIT_USAGE);
+    kv_prompt_options_t options = {.in = in, .server = &self.options};
+    assert_int_equal (kv_prompt_run (&self.shell, &options), KV_EXIT_USAGE);
     s_flush (&self);
     assert_string_equal (self.out,
                          "a b\nPONG\nGET key\n    Return the value of a key  [@string]\n");
@@ -184,15 +185,22 @@ static void test_prompt_runs_lines_until_exit (void **state)
     s_tear_down (&self);
 }
 
-static void test_prompt_goes_on_without_a_server (void **state)
+static void test_prompt_says_that_the_server_is_lost (void **state)
 {
     (void)state;
     fixture_t self;
+    char expected[256];
     s_set_up (&self, 200);
+    int port = self.server.port;
     FILE *in = s_file ("DROP\nPING\n");
-    assert_int_equal (kv_prompt_run (&self.shell, in, "> "), KV_EXIT_OK);
+    kv_prompt_options_t options = {.in = in, .server = &self.options, .person = true};
+    assert_int_equal (kv_prompt_run (&self.shell, &options), KV_EXIT_OK);
     s_flush (&self);
-    assert_string_equal (self.out, "> > PONG\n> \n");
+    snprintf (expected, sizeof expected,
+              "kvdb 127.0.0.1:%d> kvdb 127.0.0.1:%d (not connected)> PONG\n"
+              "kvdb 127.0.0.1:%d> \n",
+              port, port, port);
+    assert_string_equal (self.out, expected);
     assert_non_null (strstr (self.err, "no reply from tcp://"));
     fclose (in);
     s_tear_down (&self);
@@ -207,7 +215,7 @@ int main (void)
         cmocka_unit_test (test_pipe_stops_at_a_lost_server),
         cmocka_unit_test (test_pipe_slow_input_is_answered_as_it_comes),
         cmocka_unit_test (test_prompt_runs_lines_until_exit),
-        cmocka_unit_test (test_prompt_goes_on_without_a_server),
+        cmocka_unit_test (test_prompt_says_that_the_server_is_lost),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
