@@ -52,6 +52,26 @@ void shard_map_assign (shard_map_t *self, uint32_t shard, uint32_t node)
     s_index (self);
 }
 
+void shard_map_load (shard_map_t *self, const uint16_t *owners, uint64_t epoch)
+{
+    for (uint32_t shard = 0; shard < self->shards; shard++) {
+        KV_ASSERT (owners[shard] < self->nodes); // M1
+        self->owners[shard] = owners[shard];
+        self->epochs[shard] = epoch;
+    }
+    self->epoch = epoch;
+    s_index (self);
+}
+
+void shard_map_learn (shard_map_t *self, uint32_t shard, uint32_t node, uint64_t epoch)
+{
+    KV_ASSERT (shard < self->shards);
+    KV_ASSERT (node < self->nodes); // M1
+    self->owners[shard] = (uint16_t)node;
+    self->epochs[shard] = epoch;
+    s_index (self);
+}
+
 uint32_t shard_map_count (const shard_map_t *self, uint32_t node)
 {
     uint32_t count = 0;

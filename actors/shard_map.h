@@ -2,7 +2,7 @@
  * the holder keeps.
  *
  *   M1  every shard has an owner < nodes.
- *   M2  epoch rises with every change.
+ *   M2  epoch rises with every change made here; a map that follows another's takes over its epochs.
  *
  * The first placement is home = shard mod nodes. Pure. Owner: one thread. */
 #ifndef KVDB_ACTORS_SHARD_MAP_H
@@ -26,6 +26,13 @@ void shard_map_destroy (shard_map_t **self_p);
 
 /* Gives a shard to a node under the next epoch. */
 void shard_map_assign (shard_map_t *self, uint32_t shard, uint32_t node);
+
+/* Takes over a placement learned from elsewhere: `owners` names a node of this map per shard. Every
+ * shard gets the epoch. */
+void shard_map_load (shard_map_t *self, const uint16_t *owners, uint64_t epoch);
+
+/* Gives a shard to a node under an epoch learned from elsewhere. */
+void shard_map_learn (shard_map_t *self, uint32_t shard, uint32_t node, uint64_t epoch);
 
 /* How many shards a node owns. */
 uint32_t shard_map_count (const shard_map_t *self, uint32_t node);

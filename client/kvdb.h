@@ -43,17 +43,23 @@ extern "C" {
 #endif
 
 #if defined(__GNUC__)
-#define KV_API __attribute__ ((visibility ("default")))
 #define KV_MUST_CHECK __attribute__ ((warn_unused_result))
 #else
-#define KV_API
 #define KV_MUST_CHECK
+#endif
+#ifndef KV_API
+#if defined(__GNUC__)
+#define KV_API __attribute__ ((visibility ("default")))
+#else
+#define KV_API
+#endif
 #endif
 
 /* The status codes, as they travel: 10..29 blame the request, 30..49 the state of the data or the
- * cluster (a retry may succeed), 50 and on the server or the machine. KvDB's own sources have them
- * from the table this list is tested against. */
-#ifndef KVDB_SCHEMA_STATUS_H
+ * cluster (a retry may succeed), 50 and on the server or the machine. KvDB's own sources may have
+ * them from the table this list is tested against, before or after this header. */
+#ifndef KVDB_STATUS_DEFINED
+#define KVDB_STATUS_DEFINED
 typedef enum {
     KV_OK = 0,
     KV_NOT_FOUND = 1,
@@ -83,13 +89,13 @@ typedef enum {
     KV_INTERNAL = 52,
     KV_CONFIG = 53
 } kv_status_t;
+#endif
 
 /* "BUSY"; "UNLISTED" for a number this version does not know. Static text. */
 KV_API const char *kv_status_name (kv_status_t status);
 
 /* One sentence on what the status means. Static text. */
 KV_API const char *kv_status_meaning (kv_status_t status);
-#endif
 
 /* "0.1.0". Static text. */
 KV_API const char *kv_version (void);
