@@ -231,7 +231,8 @@ static void s_send_shards (coordinator_t *self, const lane_t *lane)
         char endpoint[KV_ENDPOINT_BYTES_MAX];
         const node_t *node = &self->nodes[i];
         bool ipv6 = strchr (node->host, ':') != NULL;
-        snprintf (endpoint, sizeof endpoint, ipv6 ? "[%s]:%u" : "%s:%u", node->host, node->port);
+        snprintf (endpoint, sizeof endpoint, ipv6 ? "tcp://[%s]:%u" : "tcp://%s:%u", node->host,
+                  node->port);
         writer_cstr (&out, node->id);
         writer_cstr (&out, endpoint);
     }

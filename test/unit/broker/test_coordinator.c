@@ -388,7 +388,8 @@ static void test_welcome_and_shards_say_what_the_cluster_is_like (void **state)
     assert_int_equal (message_decode (blob_bytes (effect.body), &message), KV_OK);
     assert_int_equal (message.shards.epoch, bed->map->epoch);
     assert_int_equal (message.shards.node_count, 3);
-    static const char *const texts[] = {"n0", "host0:7100", "n1", "[::1]:7101", "n2", "host2:7102"};
+    static const char *const texts[] = {"n0", "tcp://host0:7100", "n1", "tcp://[::1]:7101",
+                                        "n2", "tcp://host2:7102"};
     for (size_t i = 0; i < 6; i++) {
         kv_slice_t text;
         assert_int_equal (reader_bytes (&message.shards.nodes, &text), KV_OK);
