@@ -70,9 +70,8 @@ static int s_set_options (void *router, const door_options_t *options)
     int64_t most = options->max_frame_bytes;
     int rc = zmq_setsockopt (router, ZMQ_MAXMSGSIZE, &most, sizeof most); // O1
     rc |= s_set (router, ZMQ_ROUTER_MANDATORY, 1);
-    rc |= s_set (router, ZMQ_ROUTER_HANDOVER, 1);
     rc |= s_set (router, ZMQ_SNDTIMEO, 0); // O5
-    rc |= s_set (router, ZMQ_RCVHWM, options->high_water_mark);
+    rc |= s_set (router, ZMQ_RCVHWM, 0);   /* or libzmq may abort, see door.h */
     rc |= s_set (router, ZMQ_SNDHWM, options->high_water_mark);
     rc |= s_set (router, ZMQ_LINGER, 0);
     /* Where it is not needed, it would have addresses printed as ::ffff:127.0.0.1. */
@@ -171,6 +170,7 @@ static void s_new_guard (door_t *self, const door_options_t *options)
         .name = options->name,
         .log = options->log,
         .max_pending_bytes = options->max_pending_bytes,
+        .max_stranger_bytes = options->max_stranger_bytes,
         .max_output_bytes = options->max_output_bytes,
         .max_total_output_bytes = options->max_total_output_bytes,
         .max_connections = options->max_connections,
@@ -598,6 +598,12 @@ kv_status_t door_send_frames (door_t *self, kv_slice_t identity, blob_t **frames
             status = KV_UNAVAILABLE; /* the context ends */
     }
     return s_count_out (self, status, bytes);
+}
+
+void door_trust (door_t *self, kv_slice_t identity)
+{
+    if (self->is_tcp && identity.size > 0)
+        door_guard_trust (self->guard, door_guard_find (self->guard, identity));
 }
 
 void door_tend (door_t *self)

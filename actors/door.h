@@ -6,8 +6,10 @@
  *
  *   O1  a frame is max_frame_bytes at most (ZMQ_MAXMSGSIZE, set before bind).
  *   O2  a connection of which libzmq has read more than max_pending_bytes that have not come out as
- *       whole messages, though the door ran dry, is shut down; above twice as much it is shut down
- *       whether or not the door ran dry. (TCP_INFO's bytes received, against what was delivered.)
+ *       whole messages, though the door ran dry, is shut down; above twice as much, and 256 MiB, it
+ *       is shut down whether or not the door ran dry: a client that sends faster than it is served
+ *       has whole messages waiting. (TCP_INFO's bytes received, against what was delivered.)
+ *       Until a peer of it is trusted, a connection's bound is max_stranger_bytes, if that is set.
  *   O3  replies that a peer has not read are max_output_bytes at most per peer, and
  *       max_total_output_bytes over all; what would go over is dropped and counted. One reply of
  *       any size passes when nothing else is on its way. Bodies of up to 33 bytes are not counted:
@@ -18,9 +20,13 @@
  * An inproc door is for threads of this process, which are trusted: nobody is reported gone there,
  * and of O1-O5 only O5 and the total of O3 hold.
  *
- * Peers may choose their identity; of two that choose the same, the newcomer gets it and the other
- * is disconnected (ZMQ_ROUTER_HANDOVER: without it, libzmq keeps what an ignored duplicate sends,
- * for ever). So nobody whose replies matter should choose one.
+ * There is no high-water mark for what comes in: libzmq 4.3.4 aborts the process when a connection
+ * ends whose input such a mark has stopped and a heartbeat is due (libzmq issues 3937, 4767). O2 is
+ * what bounds it. Two limits of libzmq remain, both out of reach from outside of it: an empty frame
+ * takes 64 bytes of memory for 2 on the wire, so O2 bounds memory at 32 times its number; and a
+ * peer that chooses an identity that is taken is never heard, but what it sent stays until the door
+ * is closed. (So is ZMQ_ROUTER_HANDOVER worse: it leaves the loser's connection open for ever.)
+ * Only authentication keeps those out.
  *
  * A peer is named by the identity libzmq gave its connection. An envelope is every frame before
  * the last of a message (identity, further addresses, the empty delimiter of a REQ peer), packed
@@ -44,10 +50,11 @@ typedef struct {
                            * "inproc://name" */
     int64_t max_frame_bytes;
     int64_t max_pending_bytes;      /* O2; more than max_frame_bytes */
+    int64_t max_stranger_bytes;     /* O2; 0: everybody is trusted */
     int64_t max_output_bytes;       /* O3 */
     int64_t max_total_output_bytes; /* O3 */
     int max_connections;            /* O4 */
-    int high_water_mark;            /* messages queued per peer and direction */
+    int high_water_mark;            /* messages on their way to one peer; 0: no bound */
     const log_t *log;               /* borrowed */
 } door_options_t;
 
@@ -84,6 +91,9 @@ KV_CHECK_RESULT kv_status_t door_receive (door_t *self, door_message_t *out);
 KV_CHECK_RESULT kv_status_t door_receive_frames (door_t *self, uint8_t *identity,
                                                  size_t *identity_bytes, blob_t **frames,
                                                  size_t most, size_t *count);
+
+/* This peer is no stranger (O2): it has shown who it is. Nothing happens if it is not there. */
+void door_trust (door_t *self, kv_slice_t identity);
 
 /* Sends one body to an envelope; takes the reference over whatever happens. KV_UNAVAILABLE: the
  * peer is gone; KV_BUSY: it does not read (O3). KV_OK does not mean that it has arrived. */

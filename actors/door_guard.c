@@ -12,6 +12,9 @@
 
 enum { IDENTITY_BYTES_MAX = 255, SLOTS_MIN = 64, DESCRIPTORS_MIN = 64, SCANS_MAX = 8192 };
 
+/* What a trusted connection may have waiting in any case, whole messages included. */
+enum { FLOOD_BYTES = 256 * 1024 * 1024 };
+
 /* Counts bytes on their way out. Outlives the guard while libzmq holds some of them (G4). */
 struct door_account {
     atomic_uint references;
@@ -24,7 +27,7 @@ typedef struct {
     bool announced; /* the monitor has told of it */
     bool refused;   /* over max_connections */
     bool shut_down;
-    bool was_over;       /* too much was pending at the last look */
+    bool trusted;        /* a peer of it is */
     uint64_t cookie;     /* G2 */
     uint64_t through;    /* G3 */
     uint64_t looked;     /* bytes libzmq had read at the last look; 0: not looked closely */
@@ -269,13 +272,20 @@ static uint64_t s_cookie (int fd)
     return getsockopt (fd, SOL_SOCKET, SO_COOKIE, &cookie, &bytes) == 0 ? cookie : 0;
 }
 
-/* A second descriptor cannot come to mean another connection between the check and the act (G2). */
+/* A second descriptor cannot come to mean another connection between the check and the act (G2).
+ * With no lingering, libzmq's close resets the connection: else the peer, blocked in its sending,
+ * would keep both kernels' buffers for minutes. */
 static void s_shut_down (connection_t *connection)
 {
     int fd = dup (connection->fd);
     if (fd < 0)
         return;
     if (s_cookie (fd) == connection->cookie) {
+        struct linger none = {.l_onoff = 1};
+        setsockopt (fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+        /* Reset when libzmq closes it: else a peer that is still sending may hang for minutes. */
+        struct linger reset = {.l_onoff = 1};
+        setsockopt (fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
         shutdown (fd, SHUT_RDWR);
         connection->shut_down = true;
     }
@@ -377,6 +387,13 @@ door_peer_t *door_guard_meet (door_guard_t *self, kv_slice_t identity, int fd)
     return peer;
 }
 
+void door_guard_trust (door_guard_t *self, door_peer_t *peer)
+{
+    (void)self;
+    if (peer && peer->connection)
+        peer->connection->trusted = true;
+}
+
 void door_guard_delivered (door_guard_t *self, door_peer_t *peer, uint64_t bytes)
 {
     connection_t *connection = peer ? peer->connection : NULL;
@@ -410,15 +427,16 @@ static uint64_t s_unread (int fd)
     return ioctl (fd, SIOCINQ, &unread) == 0 && unread > 0 ? (uint64_t)unread : 0;
 }
 
-static void s_judge (door_guard_t *self, connection_t *connection, uint64_t pending)
+/* What a connection may have pending. */
+static uint64_t s_most (const door_guard_t *self, const connection_t *connection)
 {
-    uint64_t most = (uint64_t)self->options.max_pending_bytes;
-    /* What is whole has had its chance to come out once the door ran dry in between. */
-    bool ran_dry_since = connection->dry_rounds != self->dry_rounds;
-    bool offends = pending > 2 * most || (pending > most && connection->was_over && ran_dry_since);
-    connection->was_over = pending > most;
-    if (!offends || connection->shut_down)
-        return;
+    bool is_stranger = self->options.max_stranger_bytes > 0 && !connection->trusted;
+    return (uint64_t)(is_stranger ? self->options.max_stranger_bytes
+                                  : self->options.max_pending_bytes);
+}
+
+static void s_condemn (door_guard_t *self, connection_t *connection, uint64_t pending)
+{
     s_shut_down (connection); // O2
     if (!connection->shut_down)
         return;
@@ -428,6 +446,9 @@ static void s_judge (door_guard_t *self, connection_t *connection, uint64_t pend
                self->options.name, connection->fd, (unsigned long long)pending);
 }
 
+/* O2: what libzmq had read at the last look and has not come out although the door ran dry since is
+ * the beginning of a message. What it has read by now may be whole messages that wait for us, so
+ * the bound on that is far from what a client that sends fast ever has waiting. */
 static void s_look_at (door_guard_t *self, connection_t *connection)
 {
     int fd = connection->fd;
@@ -439,14 +460,21 @@ static void s_look_at (door_guard_t *self, connection_t *connection)
     }
     if (connection->through > received)
         connection->through = received;
+    uint64_t most = s_most (self, connection);
+    uint64_t through = connection->through;
+    uint64_t looked = connection->looked;
+    bool ran_dry_since = looked > 0 && connection->dry_rounds != self->dry_rounds;
     connection->looked = 0;
-    if (received - connection->through <= (uint64_t)self->options.max_pending_bytes / 2) {
-        connection->was_over = false;
+    if (received - through <= most / 2)
         return;
-    }
     uint64_t unread = s_unread (fd);
     uint64_t read = received > unread ? received - unread : 0;
-    s_judge (self, connection, read > connection->through ? read - connection->through : 0);
+    uint64_t pending = read > through ? read - through : 0;
+    bool unfinished = ran_dry_since && looked > through && looked - through > most;
+    bool stranger = most < (uint64_t)self->options.max_pending_bytes;
+    bool flood = pending > 2 * most && (stranger || pending > FLOOD_BYTES);
+    if ((unfinished || flood) && !connection->shut_down)
+        s_condemn (self, connection, pending);
     connection->looked = read;
     connection->dry_rounds = self->dry_rounds;
 }

@@ -39,6 +39,7 @@ typedef struct {
     const char *name; /* of the door; borrowed */
     const log_t *log; /* borrowed */
     int64_t max_pending_bytes;
+    int64_t max_stranger_bytes; /* the same of a connection without a trusted peer; 0: no less */
     int64_t max_output_bytes;
     int64_t max_total_output_bytes;
     int max_connections;
@@ -58,6 +59,9 @@ door_peer_t *door_guard_find (const door_guard_t *self, kv_slice_t identity);
 /* The peer of an identity that has just sent a message through `fd` (-1: no longer known). Call
  * with all events told, so that the connection is known. NULL: too many peers to remember. */
 door_peer_t *door_guard_meet (door_guard_t *self, kv_slice_t identity, int fd);
+
+/* From now on the peer's connection may have max_pending_bytes pending. */
+void door_guard_trust (door_guard_t *self, door_peer_t *peer);
 
 /* A whole message of so many bytes on the wire came out. `peer` may be NULL. */
 void door_guard_delivered (door_guard_t *self, door_peer_t *peer, uint64_t bytes);
