@@ -250,8 +250,12 @@ static void s_send_shards (coordinator_t *self, const lane_t *lane)
 static void s_printable (kv_slice_t id, char text[KV_NODE_ID_BYTES_MAX + 1])
 {
     size_t size = id.size < KV_NODE_ID_BYTES_MAX ? id.size : KV_NODE_ID_BYTES_MAX;
-    for (size_t i = 0; i < size; i++)
-        text[i] = id.data[i] > ' ' && id.data[i] <= '~' ? (char)id.data[i] : '?';
+    for (size_t i = 0; i < size; i++) {
+        bool prints = id.data[i] > ' ' && id.data[i] <= '~';
+        text[i] = '?';
+        if (prints)
+            memcpy (&text[i], &id.data[i], 1);
+    }
     text[size] = '\0';
 }
 

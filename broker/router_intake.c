@@ -13,6 +13,10 @@ enum {
     PIECE_BYTES = sizeof (piece_t) + 1 + sizeof (uint32_t) + ROUTER_KEPT_RESULT_BYTES,
     KEY_BYTES = sizeof (uint32_t) + sizeof (kv_slice_t), /* of a command that was split */
 
+    /* Pieces of one request: four times what the largest batch of one-key commands makes. More can
+     * only come of commands for every node, or for many shards, by the thousand. */
+    PIECES_MAX = 4 * KV_BATCH_COMMANDS_MAX,
+
     /* How much longer than their commands the results may be that a request gets on the spot. */
     LOCAL_BYTES_MAX = 4 * 1024 * 1024,
 
@@ -145,6 +149,11 @@ static void s_take_sharded (router_intake_t *self, uint32_t index)
     uint32_t first_key = self->scatter.key_count;
     if (self->full) {
         s_settle_error (self, index, KV_BUSY, "BUSY the broker's queues are full; retry later");
+        return;
+    }
+    if (first >= PIECES_MAX) {
+        s_settle_error (self, index, KV_TOO_LARGE,
+                        "ERR the batch makes too much work for too many nodes; send several");
         return;
     }
     kv_status_t status = scatter_command (&self->scatter, index, &self->command, self->options->map,

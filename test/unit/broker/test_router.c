@@ -431,12 +431,39 @@ static void test_every_command_of_a_batch_counts (void **state)
     bed_t large; /* 256 nodes make 16 million pieces of half a megabyte */
     bed_open (&large, 256, 256);
     large.options.shard_queue_commands = UINT32_MAX;
-    large.options.queue_bytes = 64 << 20;
+    large.options.queue_bytes = 16 << 20;
     bed_start (&large, 0);
     router_request (large.router, kv_slice_text ("A"), blob_from_writer (&out), 0);
     assert_true (router_stats (large.router).waiting_bytes < 2 * large.options.queue_bytes);
     assert_true (router_stats (large.router).busy_commands > 60000);
     assert_true (router_is_valid (large.router));
+    bed_close (&large);
+}
+
+static void test_pieces_of_one_request_are_bounded (void **state)
+{
+    (void)state;
+    bed_t large;
+    bed_open (&large, 256, 256);
+    large.options.shard_queue_commands = UINT32_MAX;
+    large.options.queue_bytes = UINT64_C (1) << 40;
+    bed_start (&large, 0);
+    static char commands[2000 * 7];
+    for (size_t i = 0; i < 1999; i++)
+        memcpy (commands + 7 * i, "DBSIZE|", 7);
+    memcpy (commands + 7 * 1999, "DBSIZE", 7);
+    router_request (large.router, kv_slice_text ("A"), bed_body (1, commands, 0), 0);
+    router_tick (large.router, 6000);
+    router_effect_t effect;
+    assert_true (router_next_effect (large.router, &effect));
+    reply_t reply;
+    result_t result;
+    assert_int_equal (reply_decode (blob_bytes (effect.body), &reply), KV_OK);
+    for (uint32_t i = 0; i < 2000; i++) { /* 1024 times 256 nodes is the bound */
+        assert_int_equal (result_next (&reply, &result), KV_OK);
+        assert_int_equal (result.status, i < 1024 ? KV_UNAVAILABLE : KV_TOO_LARGE);
+    }
+    blob_unref (&effect.body);
     bed_close (&large);
 }
 
@@ -716,6 +743,7 @@ int main (void)
         ON_CLOSED (test_command_that_can_never_fit_is_too_large),
         ON_CLOSED (test_dead_node_does_not_fill_the_queue_for_others),
         ON_CLOSED (test_every_command_of_a_batch_counts),
+        ON_CLOSED (test_pieces_of_one_request_are_bounded),
         ON_OPEN (test_local_results_are_bounded),
         ON_CLOSED (test_reply_kept_for_another_node_counts),
         ON_CLOSED (test_small_reply_does_not_pin_its_frame),
