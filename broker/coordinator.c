@@ -465,6 +465,9 @@ void coordinator_gone (coordinator_t *self, kv_slice_t identity)
         node_t *node = &self->nodes[i];
         if (!s_is_lane (&node->control, identity) && !s_is_lane (&node->data, identity))
             continue;
+        /* A node that stops ends both lanes at once, and its last replies are on the data lane. */
+        if (node->state == NODE_STOPPING && !s_is_lane (&node->data, identity))
+            continue;
         /* One lane without the other is of no use: the node is told, and says READY again. */
         if (s_is_lane (&node->data, identity))
             s_send_reason (self, &node->control, MESSAGE_DISCONNECT, KV_RETRY,
