@@ -283,9 +283,6 @@ static void s_shut_down (connection_t *connection)
     if (s_cookie (fd) == connection->cookie) {
         struct linger none = {.l_onoff = 1};
         setsockopt (fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
-        /* Reset when libzmq closes it: else a peer that is still sending may hang for minutes. */
-        struct linger reset = {.l_onoff = 1};
-        setsockopt (fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
         shutdown (fd, SHUT_RDWR);
         connection->shut_down = true;
     }
