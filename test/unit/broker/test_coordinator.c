@@ -332,7 +332,7 @@ static const struct {
       [DO_STOP] = {NODE_STOPPING, ""},
       [DO_ASK_TO_STOP] = {NODE_STOPPING, ""},
       [DO_LAST_WORD] = {NODE_DOWN, "LEFT 0;"},
-      [DO_GONE_CONTROL] = {NODE_DOWN, "LEFT 0;"},
+      [DO_GONE_CONTROL] = {NODE_STOPPING, ""},
       [DO_GONE_DATA] = {NODE_DOWN, TO_C "LEFT 0;"}}},
     {s_down,
      {[DO_READY_AGAIN] = {NODE_JOINING, AGAIN},
@@ -590,6 +590,19 @@ static void test_node_asks_to_stop_and_says_its_last_word (void **state)
     assert_string_equal (s_effects (bed), "x<-WELCOME;x<-SHARDS;OPEN 0;");
 }
 
+static void test_last_replies_are_taken_though_the_control_lane_has_ended (void **state)
+{
+    bed_t *bed = *state;
+    s_stopping (bed);
+    s_gone (bed, "c"); /* both lanes end at once; this news overtakes what is on the other */
+    assert_string_equal (s_effects (bed), "");
+    assert_true (s_data (bed, "d"));
+    s_disconnect (bed, "d");
+    assert_string_equal (s_effects (bed), "LEFT 0;");
+    s_gone (bed, "d");
+    assert_string_equal (s_effects (bed), "");
+}
+
 static void test_stop_is_said_once_however_many_ask (void **state)
 {
     bed_t *bed = *state; // K5
@@ -774,6 +787,7 @@ int main (void)
         CASE (test_any_input_is_a_sign_of_life),
         CASE (test_nodes_do_not_mix),
         CASE (test_node_asks_to_stop_and_says_its_last_word),
+        CASE (test_last_replies_are_taken_though_the_control_lane_has_ended),
         CASE (test_stop_is_said_once_however_many_ask),
         CASE (test_stop_of_a_node_that_is_not_there),
         CASE (test_stopped_process_that_joins_again_is_told_again),
