@@ -1,0 +1,82 @@
+/* Goal: M1, M2 and the index of lowest shards hold from the home placement on, through any moves.
+ * Method: every small size, and random moves on larger ones, against plain counting. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "actors/shard_map.h"
+#include "schema/limits.h"
+#include "test/unit/schema/random.h"
+
+static void s_check (const shard_map_t *map)
+{
+    for (uint32_t node = 0; node < map->nodes; node++) {
+        uint32_t count = 0;
+        uint32_t first = map->shards;
+        for (uint32_t shard = map->shards; shard-- > 0;) {
+            if (map->owners[shard] == node) {
+                count++;
+                first = shard;
+            }
+        }
+        assert_int_equal (shard_map_count (map, node), count);
+        assert_int_equal (map->first_shards[node], first);
+    }
+    for (uint32_t shard = 0; shard < map->shards; shard++) {
+        assert_true (map->owners[shard] < map->nodes); // M1
+        assert_true (map->epochs[shard] <= map->epoch);
+    }
+}
+
+static void test_home_placement (void **state)
+{
+    (void)state;
+    for (uint32_t shards = 1; shards <= 20; shards++) {
+        for (uint32_t nodes = 1; nodes <= 22; nodes++) {
+            shard_map_t *map = shard_map_new (shards, nodes);
+            for (uint32_t shard = 0; shard < shards; shard++) {
+                assert_int_equal (map->owners[shard], shard % nodes);
+                assert_int_equal (map->epochs[shard], 1);
+            }
+            assert_int_equal (map->epoch, 1);
+            s_check (map);
+            shard_map_destroy (&map);
+            assert_null (map);
+        }
+    }
+    shard_map_t *most = shard_map_new (KV_SHARDS_MAX, KV_NODES_MAX);
+    s_check (most);
+    shard_map_destroy (&most);
+    shard_map_destroy (&most);
+}
+
+static void test_random_moves (void **state)
+{
+    (void)state;
+    random_t random = random_make ("shard_map");
+    for (int round = 0; round < 20; round++) {
+        uint32_t shards = 1 + random_below (&random, 200);
+        uint32_t nodes = 1 + random_below (&random, 12);
+        shard_map_t *map = shard_map_new (shards, nodes);
+        for (uint64_t move = 0; move < 200; move++) {
+            uint32_t shard = random_below (&random, shards);
+            uint32_t node = random_below (&random, nodes);
+            shard_map_assign (map, shard, node);
+            assert_int_equal (map->owners[shard], node);
+            assert_int_equal (map->epoch, 2 + move); // M2
+            assert_int_equal (map->epochs[shard], map->epoch);
+            s_check (map);
+        }
+        shard_map_destroy (&map);
+    }
+}
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test (test_home_placement),
+        cmocka_unit_test (test_random_moves),
+    };
+    return cmocka_run_group_tests (tests, NULL, NULL);
+}
