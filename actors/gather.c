@@ -161,8 +161,7 @@ static kv_status_t s_merge (slot_t *slot, const uint32_t *keys, const piece_t *p
     case MERGE_SUM:
         if (reader_int (&at, &number) != KV_OK)
             return KV_INTERNAL;
-        slot->sum += number;
-        return KV_OK;
+        return __builtin_add_overflow (slot->sum, number, &slot->sum) ? KV_INTERNAL : KV_OK;
     case MERGE_ALL_OK: return KV_OK;
     case MERGE_BY_KEY: return s_values_by_key (slot, keys, piece, value);
     case MERGE_CONCAT:

@@ -4,9 +4,11 @@
  *   T2  timer_wheel_next never yields a timer before its deadline; it yields it at the first call
  *       whose now_ms is at least deadline + TIMER_WHEEL_TICK_MS.
  *
+ *   T3  each slot is looked through once in a round, however often timer_wheel_next is called.
+ *
  * Slots are TIMER_WHEEL_TICK_MS wide; a timer further away than the wheel is round goes round it
  * once more. Timers are members of the structs they belong to; the wheel owns none of them.
- * Pure: time comes in. Owner: one thread. */
+ * Pure: time comes in and never goes back. Owner: one thread. */
 #ifndef KVDB_ACTORS_TIMER_WHEEL_H
 #define KVDB_ACTORS_TIMER_WHEEL_H
 
@@ -25,7 +27,8 @@ struct wheel_timer {
 
 typedef struct {
     wheel_timer_t slots[TIMER_WHEEL_SLOTS]; /* list heads */
-    int64_t tick;                           /* the first tick that is not wholly done */
+    wheel_timer_t due;                      /* list head: armed, and to be yielded next */
+    int64_t tick;                           /* the first tick whose slot was not looked through */
     size_t count;                           /* armed timers */
 } timer_wheel_t;
 

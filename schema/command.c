@@ -22,41 +22,31 @@ const command_spec_t *command_spec (command_id_t id)
     return &s_specs[id];
 }
 
-/* A name as a big-endian number, so that numbers sort as the names do. */
-typedef unsigned __int128 name_key_t;
-
-static bool s_name_key (kv_slice_t name, name_key_t *key)
+/* Like strcmp, for a name in any case and a name of the table. */
+static int s_compare (kv_slice_t name, const char *upper)
 {
-    if (name.size == 0 || name.size > KV_COMMAND_NAME_BYTES_MAX)
-        return false;
-    name_key_t number = 0;
-    for (size_t i = 0; i < KV_COMMAND_NAME_BYTES_MAX; i++) {
-        uint8_t c = i < name.size ? name.data[i] : 0;
-        if (c == 0 && i < name.size)
-            return false; /* it would pass for the padding */
+    for (size_t i = 0; i < name.size; i++) {
+        uint8_t c = name.data[i];
         if (c >= 'a' && c <= 'z')
             c = (uint8_t)(c - 32);
-        number = number << 8 | c;
+        if (upper[i] == '\0')
+            return 1;
+        if (c != (uint8_t)upper[i])
+            return c < (uint8_t)upper[i] ? -1 : 1;
     }
-    *key = number;
-    return true;
+    return upper[name.size] == '\0' ? 0 : -1;
 }
 
 const command_spec_t *command_find (kv_slice_t name)
 {
-    name_key_t wanted;
-    if (!s_name_key (name, &wanted))
-        return NULL;
     size_t low = 0;
     size_t high = COMMAND_COUNT;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        name_key_t here;
-        bool named = s_name_key (kv_slice_text (s_specs[middle].name), &here);
-        KV_ASSERT (named);
-        if (here == wanted)
+        int order = s_compare (name, s_specs[middle].name);
+        if (order == 0)
             return &s_specs[middle];
-        if (here < wanted)
+        if (order > 0)
             low = middle + 1;
         else
             high = middle;
