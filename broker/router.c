@@ -178,12 +178,6 @@ void router_node_open (router_t *self, uint32_t node)
         dispatch_send (self->dispatch, pending); // N2: oldest first
 }
 
-void router_node_hold (router_t *self, uint32_t node)
-{
-    KV_ASSERT (node < self->options.map->nodes);
-    self->load.open[node] = false;
-}
-
 /* A part that has not gone out after all. */
 static void s_hold_part (router_t *self, part_t *part)
 {
@@ -217,6 +211,13 @@ void router_unsent (router_t *self, uint64_t tag)
     s_recall_effects (self, node);
 }
 
+void router_node_hold (router_t *self, uint32_t node)
+{
+    KV_ASSERT (node < self->options.map->nodes);
+    self->load.open[node] = false;
+    s_recall_effects (self, node);
+}
+
 /* Takes back what one request has in flight at a node: reads are held again, writes are unknown. */
 static void s_take_back (router_t *self, pending_t *pending, uint32_t node)
 {
@@ -242,7 +243,6 @@ static void s_take_back (router_t *self, pending_t *pending, uint32_t node)
 void router_node_lost (router_t *self, uint32_t node)
 {
     router_node_hold (self, node);
-    s_recall_effects (self, node);
     if (part_table_count (self->parts) == 0)
         return;
     for (pending_t *pending = self->live.next; pending != &self->live;) {

@@ -67,11 +67,11 @@ void router_request (router_t *self, kv_slice_t envelope, blob_t *body, int64_t 
 /* A node may be sent to: what was held for its shards goes out, oldest request first. */
 void router_node_open (router_t *self, uint32_t node);
 
-/* A node is silent: nothing more is sent to it, what it has been sent may still be answered. */
+/* A node is silent, or stops: nothing more is sent to it, what it has been sent may still be
+ * answered. Effects for it that have not been fetched are taken back: they were not sent. */
 void router_node_hold (router_t *self, uint32_t node);
 
-/* A node is gone, or has forgotten what it was sent (N3). Effects for it that have not been fetched
- * are taken back: they were not sent. */
+/* A node is gone, or has forgotten what it was sent (N3): it is held, too. */
 void router_node_lost (router_t *self, uint32_t node);
 
 /* A node's process has ended, or said that it stops: as lost, and what waited for it is settled. */
