@@ -29,9 +29,7 @@ struct sim_broker {
     struct {
         node_state_t state; /* as last seen */
         uint64_t incarnation;
-        bool open;   /* O2: what the router was told last */
-        bool opened; /* at any time of this flush */
-        uint64_t losses;
+        bool open; /* O2: what the router was told last */
     } seen[KV_NODES_MAX];
     uint64_t refusals;
 };
@@ -144,7 +142,7 @@ static void s_flush_node (sim_broker_t *self, uint32_t node)
 static void s_to_node (sim_broker_t *self, const router_effect_t *effect)
 {
     uint32_t node = effect->node;
-    if (!self->seen[node].opened)
+    if (!self->seen[node].open)
         sim_fail (self->options.sim, "K1", "a request for node %u, which is not open", node + 1);
     if (!self->bundles[node])
         self->bundles[node] = bundle_out_new (MESSAGE_REQUESTS);
@@ -177,10 +175,8 @@ static void s_flush_router (sim_broker_t *self)
         else
             s_to_client (self, &effect);
     }
-    for (uint32_t node = 0; node < self->options.nodes; node++) {
+    for (uint32_t node = 0; node < self->options.nodes; node++)
         s_flush_node (self, node);
-        self->seen[node].opened = self->seen[node].open;
-    }
 }
 
 static void s_verdict (sim_broker_t *self, const coordinator_effect_t *effect)
@@ -189,7 +185,6 @@ static void s_verdict (sim_broker_t *self, const coordinator_effect_t *effect)
     uint32_t node = effect->node;
     bool open = effect->kind == COORDINATOR_OPEN;
     self->seen[node].open = open;
-    self->seen[node].opened = self->seen[node].opened || open;
     switch (effect->kind) {
     case COORDINATOR_OPEN:
         sim_count (sim, COUNT_ROUTER_OPEN);
@@ -201,16 +196,22 @@ static void s_verdict (sim_broker_t *self, const coordinator_effect_t *effect)
         return;
     case COORDINATOR_LOST:
         sim_count (sim, COUNT_ROUTER_LOST);
-        self->seen[node].losses++;
+        self->options.losses[node]++;
         router_node_lost (self->router, node);
         return;
     case COORDINATOR_LEFT:
         sim_count (sim, COUNT_ROUTER_LEFT);
-        self->seen[node].losses++;
+        self->options.losses[node]++;
         router_node_left (self->router, node);
         return;
     case COORDINATOR_SEND: KV_UNREACHABLE ("no verdict");
     }
+}
+
+/* [1, number, ...]: each a byte. */
+static bool s_is_disconnect (kv_slice_t message)
+{
+    return message.size > 2 && message.data[2] == MESSAGE_DISCONNECT;
 }
 
 static void s_flush_coordinator (sim_broker_t *self)
@@ -221,9 +222,7 @@ static void s_flush_coordinator (sim_broker_t *self)
             s_verdict (self, &effect);
             continue;
         }
-        message_t message;
-        if (message_decode (blob_bytes (effect.body), &message) == KV_OK &&
-            message.type == MESSAGE_DISCONNECT)
+        if (s_is_disconnect (blob_bytes (effect.body)))
             sim_count (self->options.sim, COUNT_SENT_AWAY);
         if (sim_door_send (self->nodes, s_lane_slice (&effect.lane), &effect.body, 1)) {
             coordinator_gone (self->coordinator, s_lane_slice (&effect.lane));
@@ -494,11 +493,6 @@ bool sim_broker_is_alive (const sim_broker_t *self)
 node_state_t sim_broker_node_state (const sim_broker_t *self, uint32_t node)
 {
     return self->seen[node].state;
-}
-
-uint64_t sim_broker_losses (const sim_broker_t *self, uint32_t node)
-{
-    return self->seen[node].losses;
 }
 
 uint64_t sim_broker_waiting (const sim_broker_t *self)

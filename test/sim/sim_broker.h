@@ -30,6 +30,7 @@ typedef struct {
     int64_t max_value_bytes;
     uint64_t queue_bytes;
     uint32_t shard_queue_commands;
+    uint64_t *losses; /* [nodes]: counted up when what a node had been sent was lost */
     sim_random_t random;
     /* A node's process, by its incarnation, was admitted in place of another, or first. */
     void (*admits) (void *context, uint32_t node, uint64_t incarnation);
@@ -53,9 +54,6 @@ bool sim_broker_is_paused (const sim_broker_t *self);
 bool sim_broker_is_alive (const sim_broker_t *self);
 
 node_state_t sim_broker_node_state (const sim_broker_t *self, uint32_t node);
-
-/* How often what a node had been sent was lost: reads were sent again. */
-uint64_t sim_broker_losses (const sim_broker_t *self, uint32_t node);
 
 /* Requests that wait here. */
 uint64_t sim_broker_waiting (const sim_broker_t *self);

@@ -81,7 +81,7 @@ static void s_send (sim_client_t *self, request_in_flight_t *request, uint32_t d
     request->sent_us = sim_now (sim);
     request->patience_us =
         (int64_t)(says ? deadline_ms : self->options.deadline_default_ms) * 1150 + SLACK_US;
-    memcpy (request->losses, self->options.losses (self->options.context), sizeof request->losses);
+    memcpy (request->losses, self->options.losses, sizeof request->losses);
     request_begin (&body, request->id, request->command_count, says);
     writer_raw (&body, kv_slice (self->commands.data, self->commands.size));
     if (says) {
@@ -213,7 +213,7 @@ static void s_answered (sim_client_t *self, request_in_flight_t *request, reply_
 {
     sim_t *sim = self->options.sim;
     sim_seat_t seat = s_seat (self, request->sent_us);
-    const uint64_t *losses = self->options.losses (self->options.context);
+    const uint64_t *losses = self->options.losses;
     bool refused = reply->count == 1 && request->command_count > 1;
     bool busy[SIM_SHARDS_MAX] = {false};
     result_t result = {0};

@@ -32,8 +32,8 @@ typedef struct {
     uint32_t deadline_default_ms; /* of the broker, for requests that name none */
     bool look_by_one;             /* the last look's commands, not in one batch */
     bool delimiter;               /* as a REQ socket: an empty frame before the body */
-    /* How often each node lost what it was sent; when the broker was last not itself. */
-    const uint64_t *(*losses) (void *context);
+    const uint64_t *losses;       /* [SIM_NODES_MAX]: how often each node lost what it was sent */
+    /* When the broker was last not itself. */
     int64_t (*disturbed_us) (void *context);
     void *context;
 } sim_client_options_t;

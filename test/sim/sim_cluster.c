@@ -129,6 +129,7 @@ bool sim_cluster_start (sim_cluster_t *self, uint32_t index, bool second)
                                   .name = name,
                                   .shards = self->config.shards,
                                   .max_value_bytes = 4096,
+                                  .lanes_keep = self->config.lanes_keep,
                                   .random = sim_random_fork (&self->random, 100 + index),
                                   .runs = s_runs,
                                   .ended = s_ended,
@@ -242,6 +243,7 @@ void sim_cluster_start_broker (sim_cluster_t *self)
                                     .max_value_bytes = 4096,
                                     .queue_bytes = config->queue_bytes,
                                     .shard_queue_commands = config->shard_queue_commands,
+                                    .losses = self->losses,
                                     .random = sim_random_fork (&self->random, 50),
                                     .admits = s_admits,
                                     .ended = s_broker_ended,
@@ -266,15 +268,6 @@ void sim_cluster_pause_broker (sim_cluster_t *self, bool pause)
 }
 
 /* ---- clients ------------------------------------------------------------------------------------- */
-
-static const uint64_t *s_losses (void *context)
-{
-    sim_cluster_t *self = context;
-    const sim_broker_t *broker = sim_cluster_broker (self);
-    for (uint32_t i = 0; broker && i < self->config.nodes; i++)
-        self->losses[i] = sim_broker_losses (broker, i);
-    return self->losses;
-}
 
 static int64_t s_disturbed_us (void *context)
 {
@@ -311,7 +304,7 @@ static void s_start_client (sim_cluster_t *self, uint32_t index)
                                     .look_by_one = config->queue_bytes < 1 << 20 ||
                                                    config->shard_queue_commands < 64,
                                     .delimiter = sim_random_percent (&self->random, 30),
-                                    .losses = s_losses,
+                                    .losses = self->losses,
                                     .disturbed_us = s_disturbed_us,
                                     .context = self};
     self->clients[index] = sim_client_new (&options);
@@ -340,7 +333,7 @@ bool sim_cluster_is_whole (const sim_cluster_t *self)
             !sim_node_is_serving (current->node))
             return false;
     }
-    return broker != NULL;
+    return broker != NULL && sim_network_is_settled (self->network);
 }
 
 bool sim_cluster_clients_are_done (const sim_cluster_t *self)

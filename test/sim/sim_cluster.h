@@ -29,6 +29,7 @@ typedef struct {
     uint32_t requests, window; /* of each client */
     int64_t think_us;
     int64_t latency_least_us, latency_most_us;
+    bool lanes_keep;        /* see sim_node.h */
     int64_t drift_ppm;      /* of any clock, at most */
     uint32_t faults;        /* a bit for each kind of sim_faults.h */
     int64_t fault_every_us; /* about */
@@ -79,7 +80,7 @@ sim_client_t *sim_cluster_client (sim_cluster_t *self, uint32_t index);
 /* No more faults: a machine whose process ends is given another one soon. */
 void sim_cluster_heal (sim_cluster_t *self);
 
-/* A broker, and every node is up. */
+/* A broker, every node is up, and nobody believes in a connection that is broken. */
 bool sim_cluster_is_whole (const sim_cluster_t *self);
 bool sim_cluster_clients_are_done (const sim_cluster_t *self);
 

@@ -46,6 +46,7 @@ struct sim_wire {
     uint32_t connections;     /* so far */
     bool closed;
     bool calling; /* an attempt to connect is on its way */
+    bool keeps;   /* what is sent without a connection */
     queue_t inbox, outbox;
 };
 
@@ -466,7 +467,7 @@ sim_wire_t *sim_wire_open (sim_network_t *self, uint32_t host, sim_port_t port, 
     KV_ASSERT (host < self->host_count);
     sim_wire_t *wire = calloc (1, sizeof *wire);
     KV_ASSERT (wire != NULL);
-    *wire = (sim_wire_t){.network = self, .host = host, .port = port, .ears = ears};
+    *wire = (sim_wire_t){.network = self, .host = host, .port = port, .ears = ears, .keeps = true};
     snprintf (wire->name, sizeof wire->name, "%s", name);
     if (self->wire_count == self->wire_capacity) {
         self->wire_capacity = self->wire_capacity ? 2 * self->wire_capacity : 32;
@@ -500,10 +501,19 @@ void sim_wire_close (sim_wire_t **self_p, sim_wire_end_t how)
 void sim_wire_send (sim_wire_t *self, blob_t **frames, size_t count)
 {
     message_t *message = s_message (self->network, frames, count);
-    if (self->connection)
+    if (self->connection) {
         s_send (self->connection, SIM_UP, message);
-    else
+    } else if (self->keeps) {
         s_push (&self->outbox, message);
+    } else {
+        sim_count (self->network->sim, COUNT_MESSAGE_LOST);
+        s_free_message (self->network, message);
+    }
+}
+
+void sim_wire_set_keeps (sim_wire_t *self, bool keeps)
+{
+    self->keeps = keeps;
 }
 
 bool sim_wire_receive (sim_wire_t *self, blob_t **frames, size_t *count)
@@ -615,6 +625,16 @@ void sim_network_freeze (sim_network_t *self, uint32_t host, bool freeze)
         if (self->wires[i]->host == host && !self->wires[i]->closed && !self->wires[i]->connection)
             s_call (self->wires[i]);
     }
+}
+
+bool sim_network_is_settled (const sim_network_t *self)
+{
+    for (uint32_t i = 0; i < self->connection_count; i++) {
+        const connection_t *connection = self->connections[i];
+        if (connection->broken && (connection->open[SIM_UP] || connection->open[SIM_DOWN]))
+            return false;
+    }
+    return true;
 }
 
 size_t sim_network_waiting (const sim_network_t *self)

@@ -1,6 +1,6 @@
 /* sim_network - what libzmq and TCP do to messages, under virtual time.
  *
- *   wire (a DEALER that connects, reconnects by itself, and keeps what it could not yet send)
+ *   wire (a DEALER that connects and reconnects by itself)
  *     |  connection 1: dropped          each connection: two ends, two flows
  *     |  connection 2: ====up====> door     up: wire to door, down: door to wire
  *     |                <===down===          each with an identity of its own at the door
@@ -75,9 +75,13 @@ bool sim_door_next_gone (sim_door_t *self, uint8_t identity[SIM_IDENTITY_BYTES])
 
 /* ---- the end that connects ---- */
 
-/* `name` is for the trace; it is copied. It connects as soon as it can. */
+/* `name` is for the trace; it is copied. It connects as soon as it can. What is sent while it has no
+ * connection is kept for the next one, or lost: sim_wire_set_keeps. */
 sim_wire_t *sim_wire_open (sim_network_t *self, uint32_t host, sim_port_t port, const char *name,
                            sim_ears_t ears);
+
+/* libzmq without ZMQ_IMMEDIATE keeps (the default here), with it does not. */
+void sim_wire_set_keeps (sim_wire_t *self, bool keeps);
 
 typedef enum {
     SIM_WIRE_LINGERS, /* an orderly exit: what it has sent arrives */
@@ -108,6 +112,9 @@ void sim_wire_slow (sim_wire_t *self, int64_t by_us, int64_t until_us);
 
 void sim_network_block (sim_network_t *self, uint32_t host, sim_flow_t flow, bool block);
 void sim_network_freeze (sim_network_t *self, uint32_t host, bool freeze);
+
+/* No end believes in a connection that is broken. */
+bool sim_network_is_settled (const sim_network_t *self);
 
 /* Messages sent and not yet received, for the bound on queues. */
 size_t sim_network_waiting (const sim_network_t *self);

@@ -383,6 +383,8 @@ sim_node_t *sim_node_new (const sim_node_options_t *options)
     self->control = sim_wire_open (options->network, self->host, SIM_NODES_DOOR, lane, ears);
     snprintf (lane, sizeof lane, "%s.data", self->name);
     self->data = sim_wire_open (options->network, self->host, SIM_NODES_DOOR, lane, ears);
+    sim_wire_set_keeps (self->control, options->lanes_keep);
+    sim_wire_set_keeps (self->data, options->lanes_keep);
     sim_trace (options->sim, self->name, "", "starts");
     s_wake (self);
     return self;

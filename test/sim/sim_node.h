@@ -24,6 +24,7 @@ typedef struct {
     const char *name; /* of the process, for the trace */
     uint32_t shards;
     int64_t max_value_bytes;
+    bool lanes_keep; /* what is sent without a connection: sim_wire_set_keeps */
     sim_random_t random;
     /* A request is about to be run: for the oracles. */
     void (*runs) (void *context, uint64_t incarnation, kv_slice_t body);

@@ -7,7 +7,7 @@
 
 enum {
     STEP_US = 20 * 1000,
-    LAST_REQUESTS_US = 300 * 1000, /* after the last fault, clients send for so long */
+    LAST_REQUESTS_US = 150 * 1000, /* after the last fault, clients send for so long */
     SETTLE_US = 12 * 1000 * 1000,
     EVENTS_MOST = 4000000
 };
@@ -21,8 +21,8 @@ static void s_draw_faults (sim_random_t *random, sim_config_t *config)
     config->faults = draw == 0 ? 0 : draw <= 2 ? SIM_FAULTS_GENTLE : faults;
     config->mix.calm = config->faults == 0;
     config->mix.gentle = (config->faults & ~(uint32_t)SIM_FAULTS_GENTLE) == 0;
-    config->fault_every_us = sim_random_scale (random, 15 * 1000, 300 * 1000);
-    config->faults_end_us = sim_random_scale (random, 200 * 1000, 1600 * 1000);
+    config->fault_every_us = sim_random_scale (random, 12 * 1000, 150 * 1000);
+    config->faults_end_us = sim_random_scale (random, 120 * 1000, 1200 * 1000);
 }
 
 static void s_draw_mix (sim_random_t *random, sim_config_t *config)
@@ -52,7 +52,7 @@ static void s_draw_limits (sim_random_t *random, sim_config_t *config)
 static sim_config_t s_draw_config (sim_random_t *random)
 {
     static const uint32_t shards[] = {1, 1, 2, 3, 4, 4, 5, 8, 8, 16, 64, 128};
-    static const uint32_t beacons[] = {10, 20, 50, 50};
+    static const uint32_t beacons[] = {20, 50, 50, 100};
     sim_config_t config = {.nodes = (uint32_t)sim_random_scale (random, 1, SIM_NODES_MAX),
                            .shards =
                                shards[sim_random_below (random, sizeof shards / sizeof shards[0])],
@@ -65,9 +65,10 @@ static sim_config_t s_draw_config (sim_random_t *random)
     config.grace_ms = config.beacon_ms * (uint32_t)sim_random_range (random, 5, 7);
     config.latency_most_us =
         config.latency_least_us + sim_random_scale (random, 50, config.mix.gentle ? 1000 : 8000);
+    config.lanes_keep = sim_random_percent (random, 50);
     config.drift_ppm = sim_random_percent (random, 50) ? SIM_DRIFT_PPM_MAX : 200;
     config.window = (uint32_t)sim_random_range (random, 1, 4);
-    config.requests = (uint32_t)sim_random_scale (random, 8, 40) * 2 / config.clients + 4;
+    config.requests = (uint32_t)sim_random_scale (random, 6, 40) / config.clients + 3;
     config.think_us = config.faults_end_us / config.requests;
     return config;
 }
