@@ -18,7 +18,8 @@ void bundle_head_part (writer_t *out, uint64_t tag, size_t bytes)
     writer_uint (out, bytes);
 }
 
-static kv_status_t s_read_head (bundle_t *self, kv_slice_t head)
+/* `further` receives how many fields follow the parts. */
+static kv_status_t s_read_head (bundle_t *self, kv_slice_t head, uint32_t *further)
 {
     reader_t at = reader_make (head);
     uint32_t fields;
@@ -36,6 +37,7 @@ static kv_status_t s_read_head (bundle_t *self, kv_slice_t head)
         return KV_BAD_REQUEST;
     self->part_count = elements / 2;
     self->parts = at;
+    *further = fields - 2;
     return KV_OK;
 }
 
@@ -69,12 +71,23 @@ kv_status_t bundle_next (bundle_t *self, uint64_t *tag, kv_slice_t *part, size_t
     return s_locate (self, bytes, part, frame);
 }
 
+/* Fields of a later version are passed over; nothing may follow them. */
+static bool s_ends (reader_t *at, uint32_t further)
+{
+    for (; further > 0; further--) {
+        if (reader_skip (at, NULL) != KV_OK)
+            return false;
+    }
+    return reader_left (at) == 0;
+}
+
 kv_status_t bundle_open (bundle_t *self, const kv_slice_t *frames, size_t frame_count)
 {
     *self = (bundle_t){0};
     if (frame_count == 0)
         return KV_BAD_REQUEST;
-    kv_status_t status = s_read_head (self, frames[0]);
+    uint32_t further;
+    kv_status_t status = s_read_head (self, frames[0], &further);
     if (status)
         return status;
     self->frames = frames;
@@ -86,7 +99,7 @@ kv_status_t bundle_open (bundle_t *self, const kv_slice_t *frames, size_t frame_
     do
         status = bundle_next (&walk, &tag, &part, NULL);
     while (status == KV_OK);
-    if (status != KV_END)
+    if (status != KV_END || !s_ends (&walk.parts, further))
         return KV_BAD_REQUEST;
     bool at_end = walk.frame + 1 >= frame_count &&
                   (walk.frame >= frame_count || walk.offset == frames[walk.frame].size);
