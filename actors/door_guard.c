@@ -340,7 +340,7 @@ door_peer_t *door_guard_find (const door_guard_t *self, kv_slice_t identity)
 /* With several I/O threads, a message may overtake the event that tells of its connection. */
 static bool s_is_ours (const door_guard_t *self, int fd)
 {
-    struct sockaddr_in6 address; /* its port lies where that of sockaddr_in does */
+    struct sockaddr_in6 address = {0}; /* its port lies where that of sockaddr_in does */
     socklen_t bytes = sizeof address;
     return fd >= 0 && getsockname (fd, (struct sockaddr *)&address, &bytes) == 0 &&
            (address.sin6_family == AF_INET || address.sin6_family == AF_INET6) &&

@@ -143,6 +143,7 @@ static kv_status_t s_by_keys (scatter_t *self, uint32_t index, const command_t *
         shard_of_key = malloc (keys * sizeof *shard_of_key);
         KV_ASSERT (shard_of_key != NULL);
     }
+    KV_ASSERT (keys > 0);
     bool one_shard = true;
     for (uint32_t i = 0; i < keys; i++) {
         shard_of_key[i] = kv_shard_of (command->argv[command_key_index (command, i)], map->shards);

@@ -7,7 +7,7 @@
 #include "node/node_settings.h"
 #include "schema/limits.h"
 
-extern char **environ;
+#include <unistd.h>
 
 enum { CLUSTER_FILE = 1, NODE_FILE = 2, EXIT_USAGE = 2, ENDPOINT_BYTES = KV_HOST_BYTES_MAX + 16 };
 

@@ -81,6 +81,7 @@ static void s_finish_number (head_t *head, uint8_t byte, unsigned width)
     if (byte == 0xca)
         head->value = s_widen_float ((uint32_t)head->value);
     if (byte >= 0xd0 && byte <= 0xd3) {
+        KV_ASSERT (width > 0);
         unsigned shift = 64 - 8 * width;
         int64_t value = (int64_t)(head->value << shift) >> shift;
         head->negative = value < 0;

@@ -222,8 +222,10 @@ static void s_error_text (writer_t *out, const char *text)
 {
     char clean[KV_ERROR_TEXT_BYTES_MAX];
     size_t size = 0;
-    for (; text[size] && size < sizeof clean; size++)
-        clean[size] = text[size] >= ' ' && text[size] <= '~' ? text[size] : '?';
+    for (; size < sizeof clean && text[size]; size++) {
+        bool printable = text[size] >= ' ' && text[size] <= '~';
+        clean[size] = printable ? text[size] : (char)'?';
+    }
     writer_text (out, kv_slice (clean, size));
 }
 
