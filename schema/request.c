@@ -224,7 +224,9 @@ static void s_error_text (writer_t *out, const char *text)
     size_t size = 0;
     for (; size < sizeof clean && text[size]; size++) {
         bool printable = text[size] >= ' ' && text[size] <= '~';
-        clean[size] = printable ? text[size] : (char)'?';
+        clean[size] = '?';
+        if (printable)
+            clean[size] = text[size];
     }
     writer_text (out, kv_slice (clean, size));
 }
