@@ -1,0 +1,6 @@
+#include "test_sim.h"
+
+int main (void)
+{
+    return test_time () + test_disk () + test_network () + test_checker ();
+}
