@@ -14,6 +14,11 @@ void log_event (const log_t *self, log_level_t level, const char *format, ...)
     va_start (arguments, format);
     vsnprintf (line, sizeof line, format, arguments);
     va_end (arguments);
+    for (char *c = line; *c;
+         c++) { /* what peers say is quoted: it must not make lines of its own */
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            *c = '?';
+    }
     self->write (self->context, level, line);
 }
 

@@ -22,6 +22,7 @@ static bool s_set (void *socket, int option, int value)
 static bool s_set_options (void *socket)
 {
     return s_set (socket, ZMQ_SNDHWM, 0) && s_set (socket, ZMQ_RCVHWM, 0) &&
+           s_set (socket, ZMQ_IMMEDIATE, 1) && /* what nobody is there to hear is not kept */
            s_set (socket, ZMQ_SNDTIMEO, 0) && s_set (socket, ZMQ_IPV6, 1) &&
            s_set (socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS) &&
            s_set (socket, ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS) &&

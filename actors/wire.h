@@ -8,15 +8,16 @@
 #include "actors/blob.h"
 
 /* A DEALER connected to `endpoint`: no bound on its queues (its user bounds what is in flight),
- * ZMTP heartbeats on, reconnecting by itself with back-off. KV_IO with a reason in `why`. */
+ * ZMTP heartbeats on, reconnecting by itself with back-off. What a connection had not sent when it
+ * ended is lost, and nothing is queued while there is none. KV_IO with a reason in `why`. */
 KV_CHECK_RESULT kv_status_t wire_dealer (void *context, const char *endpoint, void **socket,
                                          char *why, size_t why_bytes);
 
 /* Closes, giving what is queued at most linger_ms to leave; takes NULL. */
 void wire_close (void **socket_p, int linger_ms);
 
-/* Sends frames as one message, all or none; takes the references over. KV_BUSY: its queue is
- * full. */
+/* Sends frames as one message, all or none; takes the references over. KV_BUSY: there is
+ * no connection. */
 KV_CHECK_RESULT kv_status_t wire_send (void *socket, blob_t **frames, size_t count);
 
 /* The next message, its frames as blobs the caller owns. KV_END: none there now. A message of more

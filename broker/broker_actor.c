@@ -8,9 +8,10 @@
 
 enum {
     POLL_MS = 10,   /* deadlines and silences are noticed this late at most */
-    TEND_MS = 100,  /* how often the doors look after their connections */
+    TEND_MS = 20,   /* how often the doors look after their connections */
     STOP_MS = 1000, /* what a stopping broker gives the requests in flight */
     NODE_FRAME_BYTES_SLACK = 16 * 1024 * 1024,
+    STRANGER_BYTES_MAX = 64 * 1024, /* more than a READY and an ATTACH; see O2 of actors/door.h */
     HIGH_WATER_MARK = 10000,
 };
 
@@ -94,6 +95,14 @@ static void s_flush_router (broker_t *self)
         s_flush_node (self, node);
 }
 
+static void s_node_opens (broker_t *self, uint32_t index)
+{
+    const node_t *node = coordinator_node (self->coordinator, index);
+    door_trust (self->nodes, s_lane_slice (&node->control));
+    door_trust (self->nodes, s_lane_slice (&node->data));
+    router_node_open (self->router, index);
+}
+
 static void s_flush_coordinator (broker_t *self)
 {
     coordinator_effect_t effect;
@@ -103,7 +112,7 @@ static void s_flush_coordinator (broker_t *self)
             if (door_send_frames (self->nodes, s_lane_slice (&effect.lane), &effect.body, 1))
                 coordinator_gone (self->coordinator, s_lane_slice (&effect.lane));
             break;
-        case COORDINATOR_OPEN: router_node_open (self->router, effect.node); break;
+        case COORDINATOR_OPEN: s_node_opens (self, effect.node); break;
         case COORDINATOR_HOLD: router_node_hold (self->router, effect.node); break;
         case COORDINATOR_LOST: router_node_lost (self->router, effect.node); break;
         case COORDINATOR_LEFT: router_node_left (self->router, effect.node); break;
@@ -247,6 +256,7 @@ static kv_status_t s_open_doors (broker_t *self, char *why, size_t why_bytes)
     door.endpoint = options->node_endpoint;
     door.max_frame_bytes = (int64_t)KV_REPLY_BYTES_MAX + NODE_FRAME_BYTES_SLACK;
     door.max_pending_bytes = 4 * door.max_frame_bytes;
+    door.max_stranger_bytes = STRANGER_BYTES_MAX;
     door.max_connections = 4 * KV_NODES_MAX;
     door.high_water_mark = 0; /* the router bounds what is in flight */
     return door_open (&door, &self->nodes, why, why_bytes);
@@ -300,6 +310,7 @@ static void s_turn (broker_t *self, long timeout_ms, bool *busy)
     if (items[0].revents)
         s_handle_pipe (self);
     bool more_replies = s_drain_nodes (self);
+    s_flush_coordinator (self); /* requests taken below meet the nodes as they are now */
     bool more_requests = !self->stop_ms && s_drain_clients (self);
     bool connections = items[3].revents || items[4].revents;
     if (connections || self->now_ms - self->tended_ms >= TEND_MS)
