@@ -314,7 +314,7 @@ kv_edit_t *kv_edit_new (const kv_edit_options_t *options)
     el_set (self->edit, EL_GETCFN, s_read_char);
     s_open_history (self);
     s_bind (self->edit);
-    el_set (self->edit, EL_ADDFN, "kv-complete", "Complete the word", s_on_tab);
+    el_wset (self->edit, EL_ADDFN, L"kv-complete", L"Complete the word", s_on_tab);
     el_source (self->edit, NULL); /* ~/.editrc: the user's own keys */
     el_set (self->edit, EL_BIND, "^I", "kv-complete", NULL);
     el_get (self->edit, EL_GETTC, "ce", &erase, NULL);

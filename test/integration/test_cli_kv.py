@@ -3,6 +3,7 @@ import base64
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -73,7 +74,10 @@ class Cli(unittest.TestCase):
 
     def test_usage_errors_are_status_2(self):
         for words in ([], ["--nonsense", "PING"], ["--port", "0", "PING"], ["--timeout", "x", "PING"],
-                      ["--node", "nowhere", "PING"], ["--pipe", "PING"], ["-x", "status"], ["connect", "x"]):
+                      ["--node", "nowhere", "PING"], ["--pipe", "PING"], ["-x", "status"], ["connect", "x"],
+                      ["--scan", "PING"], ["--scan", "status"], ["--scan", "--pipe"], ["--pattern", "a*", "KEYS"],
+                      ["-r", "0", "PING"], ["-r", "-2", "PING"], ["-r", "2", "--scan"], ["-r", "2", "connect"],
+                      ["-i", "x", "PING"], ["-i", "-1", "PING"], ["-i", "nan", "PING"], ["-i", "", "PING"]):
             done = run([program("kv"), *words])
             self.assertEqual(done.returncode, 2, (words, done))
             self.assertEqual(done.stdout, b"")
@@ -114,6 +118,59 @@ class Cli(unittest.TestCase):
         self.assertEqual([node["id"] for node in topology["nodes"]], ["node1", "node2", "node3"])
         self.assertEqual(len(topology["owners"]), topology["shards"])
         self.assertRegex(topology["cluster"], "^[0-9a-f]{32}$")
+
+    def test_status_as_a_table_with_the_rate(self):
+        text = self.cluster.kv("status").decode()
+        for pattern in (r"^broker +tcp://127\.0\.0\.1:\d+$", r"^cluster +[0-9a-f]{32}$", r"^epoch +\d+$", r"^uptime +\d",
+                        r"^shards +64: node1 22, node2 21, node3 21$", r"^memory +[\d.]+ (B|KiB|MiB)$",
+                        r"^ops/s +\d+ through the broker$", r"^NODE +ADDRESS +STATE +ROLE +SHARDS +KEYS +MEMORY +BEACON$",
+                        r"^node2 +\S+:\d+ +up +owner +21 +\d+ +[\d.]+ [KM]iB +\d+ ms$"):
+            self.assertRegex(text, re.compile(pattern, re.MULTILINE))
+
+    def test_status_counts_commands_a_second(self):
+        load = subprocess.Popen([program("kv"), *self.place, "-r", "-1", "-i", "0.002", "PING"],
+                                stdout=subprocess.DEVNULL)
+        try:
+            self.assertGreater(json.loads(self.cluster.kv("--json", "status"))["ops_per_s"], 10)
+        finally:
+            load.kill()
+            load.wait()
+        start = time.monotonic()
+        self.assertNotIn("ops_per_s", json.loads(self.cluster.kv("--json", "status", "--no-rate")))
+        self.assertLess(time.monotonic() - start, 0.9)
+
+    def test_repeat_and_interval(self):
+        self.cluster.kv("DEL", "cli:repeat")
+        start = time.monotonic()
+        self.assertEqual(self.cluster.kv("-r", "4", "-i", "0.25", "INCR", "cli:repeat"), b"1\n2\n3\n4\n")
+        self.assertGreaterEqual(time.monotonic() - start, 0.75)
+        self.assertEqual(self.cluster.kv("--repeat=2", "GET", "cli:repeat"), b"4\n4\n")
+        self.assertEqual(self.cluster.kv("-r", "2", "-x", "ECHO", stdin=b"in"), b"in\nin\n")
+        self.assertEqual(self.cluster.kv("-r", "2", "GET", status=1).count(b"ERR wrong number"), 2)
+        forever = subprocess.Popen([program("kv"), *self.place, "-r", "-1", "PING"], stdout=subprocess.PIPE)
+        self.assertEqual([forever.stdout.readline() for _ in range(100)], [b"PONG\n"] * 100)
+        forever.stdout.close()  # and it ends by itself
+        self.assertEqual(forever.wait(timeout=30), -13)
+
+    def test_scan_streams_every_key(self):
+        count = 5000
+        lines = b"".join(b'SET "scan:%d" v\n' % i for i in range(count)) + b'SET "scan:\\xff\\n" v\n'
+        self.cluster.kv("--pipe", stdin=lines)
+        keys = {json.dumps(f"scan:{i}") for i in range(count)}
+        for flags in ([], ["--count", "17"]):
+            found = self.cluster.kv("--json", "--scan", "--pattern", "scan:*", *flags).decode().splitlines()
+            odd = json.dumps({"$base64": base64.b64encode(b"scan:\xff\n").decode()})
+            self.assertEqual(set(found), keys | {odd})
+        self.assertEqual(self.cluster.kv("--scan", "--pattern", "scan:1[0]7"), b"scan:107\n")
+        self.assertEqual(self.cluster.kv("--scan", "--pattern", "scan:nosuch"), b"")
+        self.assertIn(b"scan:\xff\n\n", self.cluster.kv("--scan"))
+        terminal = Terminal(program("kv"), *self.place, "--scan", "--pattern", "scan:[^0-9]*")
+        terminal.expect(b'"scan:\\xff\\n"\r\n')
+        self.assertEqual(terminal.end(), 0)
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([program("kv"), *self.place, "--scan"], stdout=full, stderr=subprocess.PIPE, timeout=60)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"the scan is incomplete", done.stderr)
 
     def test_pipe_sets_and_counts(self):
         count = 20000
@@ -182,6 +239,24 @@ class Cli(unittest.TestCase):
 
 
 class LostServer(unittest.TestCase):
+    def test_status_and_scan_with_a_node_down(self):
+        with Cluster(nodes=2) as cluster:
+            cluster.script("kill", "node2")
+            done = run([program("kv"), "--port", str(cluster.port), "status", "--no-rate"])
+            self.assertEqual(done.returncode, 1, done)
+            self.assertRegex(done.stdout, rb"(?m)^shards +64: node1 32, node2 32 \((down|suspect)\)$")
+            done = run([program("kv"), "--port", str(cluster.port), "--timeout", "1", "--scan"])
+            self.assertEqual(done.returncode, 1, done)
+            self.assertIn(b"the scan is incomplete", done.stderr)
+            cluster.script("start", "node2")
+
+    def test_status_and_scan_without_a_server_end_in_time(self):
+        start = time.monotonic()
+        for words in (["status"], ["--scan"], ["-r", "2", "PING"]):
+            done = run([program("kv"), "--port", "1", "--timeout", "0.3", *words])
+            self.assertEqual((done.returncode, done.stdout), (3, b""), done)
+        self.assertLess(time.monotonic() - start, 15)
+
     def test_pipe_stops_and_says_what_was_acknowledged(self):
         with Cluster(nodes=1) as cluster:
             pipe = subprocess.Popen([program("kv"), "--port", str(cluster.port), "--timeout", "2", "--pipe"],
