@@ -78,13 +78,34 @@ size_t kv_batch_bytes (const kv_batch_t *batch)
     return batch->commands.size;
 }
 
-void batch_request (const kv_batch_t *self, uint64_t id, uint32_t deadline_ms, writer_t *out)
+enum { ID_AT = 2, ID_FORM = 0xcf }; /* behind the head of the array, and the version */
+
+size_t batch_request (const kv_batch_t *self, uint32_t deadline_ms, writer_t *out)
 {
-    request_begin (out, id, self->count, deadline_ms != 0);
+    static const uint8_t id[9] = {ID_FORM}; /* msgpack's widest form, so that any fits */
+    writer_array (out, deadline_ms ? 4 : 3);
+    writer_uint (out, KV_PROTOCOL_VERSION);
+    KV_ASSERT (out->size == ID_AT);
+    writer_raw (out, kv_slice (id, sizeof id));
+    writer_array (out, self->count);
+    size_t at = out->size;
     writer_raw (out, kv_slice (self->commands.data, self->commands.size));
-    if (deadline_ms) {
-        writer_map (out, 1);
-        writer_cstr (out, "deadline_ms");
-        writer_uint (out, deadline_ms);
-    }
+    batch_options (deadline_ms, out);
+    return at;
+}
+
+void batch_set_id (writer_t *request, uint64_t id)
+{
+    KV_ASSERT (request->size > ID_AT + 8 && request->data[ID_AT] == ID_FORM);
+    for (unsigned i = 0; i < 8; i++)
+        request->data[ID_AT + 1 + i] = (uint8_t)(id >> (8 * (7 - i)));
+}
+
+void batch_options (uint32_t deadline_ms, writer_t *out)
+{
+    if (deadline_ms == 0)
+        return;
+    writer_map (out, 1);
+    writer_cstr (out, "deadline_ms");
+    writer_uint (out, deadline_ms);
 }

@@ -13,10 +13,15 @@ struct kv_batch {
     uint32_t count;
 };
 
-/* Writes the whole request; `deadline_ms` 0: no such option. */
-void batch_request (const kv_batch_t *self, uint64_t id, uint32_t deadline_ms, writer_t *out);
+/* Writes the whole request with an id that batch_set_id sets later; `deadline_ms` 0: no such option.
+ * Returns where in `out` the commands begin. */
+size_t batch_request (const kv_batch_t *self, uint32_t deadline_ms, writer_t *out);
+void batch_set_id (writer_t *request, uint64_t id);
 
-/* Bytes that batch_request adds to those of the commands, at most. */
+/* Writes the end of a request: its options, if there are any. */
+void batch_options (uint32_t deadline_ms, writer_t *out);
+
+/* Bytes that a request has beside those of its commands to those of the commands, at most. */
 enum { BATCH_REQUEST_BYTES_MAX = 64 };
 
 #endif

@@ -23,13 +23,25 @@
  *   K3  KV_UNAVAILABLE: nothing was sent, so nothing was executed. KV_TIMEOUT: the commands were
  *       sent, and may have been executed, or may yet be.
  *   K4  memory is bounded by the options: in_flight_max batches and as many replies of
- *       reply_bytes_max bytes at most.
+ *       reply_bytes_max bytes at most, and one more of each for every thread that waits in a call.
  *   K5  the library makes no threads beside those of a ZeroMQ context, takes no signals, registers
- *       nothing with atexit and has no mutable globals.
+ *       nothing with atexit and has no mutable globals, the error texts of threads apart.
+ *   K6  what may have been executed and writes is never sent again by the library.
+ *
+ * Direct access (options.access = KV_DIRECT): the client asks the broker which node owns which
+ * shard, cuts each batch up and talks to the nodes themselves; commands without a key go to the
+ * broker, or without it to any node. It follows MOVED, asks the broker again, and goes on with what
+ * it knows while there is no broker. Each command then has an outcome of its own, within
+ * deadline_ms: UNAVAILABLE, it was not executed, or OUTCOME_UNKNOWN, it writes and was not answered,
+ * stand in the replies. A batch fails as a whole only if nodes were never learnt of:
+ * KV_UNAVAILABLE, or KV_NOT_SUPPORTED if the server is no broker.
+ * The order of commands on one shard stays that of sending, retries included.
  *
  * Threads: a client and what was made of it belong to one thread at a time; several clients may be
- * used in parallel. After fork the child may only exec or _exit. Out of memory aborts, except where
- * a reply is too large for it.
+ * used in parallel. A client with options.shared may be used by any number of threads at once; its
+ * functions say what is different then. Batches and replies always belong to one thread at a time.
+ * After fork the child may only exec or _exit. Out of memory aborts, except where a reply is too
+ * large for it.
  *
  * Compatibility: options grow at their end only, statuses and kinds of reply get new numbers. */
 #ifndef KVDB_H
@@ -106,6 +118,11 @@ typedef struct kv_reply kv_reply_t;   /* one value of a reply, perhaps with valu
 
 /* --- Client ------------------------------------------------------------------------------- */
 
+typedef enum {
+    KV_VIA_BROKER, /* one connection; of a node's own door too, which answers MOVED to what it lacks */
+    KV_DIRECT      /* host and port are the broker's, the commands go to the nodes */
+} kv_access_t;
+
 typedef struct {
     size_t size;             /* bytes of the struct; kv_options_init sets it */
     const char *host;        /* name, IPv4 or IPv6 address ("::1" or "[::1]"); "127.0.0.1" */
@@ -117,6 +134,11 @@ typedef struct {
     int stop_on_signal;      /* not 0: waiting ends with KV_END when a signal handler has run */
     void *zmq_context;       /* to use instead of one of its own; must outlive the client; NULL */
     const char *endpoint;    /* a ZeroMQ endpoint instead of host and port; NULL */
+    int access;              /* kv_access_t; KV_VIA_BROKER */
+    int retry_busy;          /* direct, not 0: BUSY is tried again until deadline_ms is over */
+    int shared;              /* not 0: for many threads at once; excludes stop_on_signal */
+    int window;              /* shared: 0..1024 messages on their way to a server before further
+                              * calls wait, and leave together in one; 0: never together; 1 */
 } kv_options_t;
 
 /* Sets every field to its default; `size` is sizeof (kv_options_t). */
@@ -127,11 +149,14 @@ KV_API void kv_options_init (kv_options_t *options, size_t size);
  * KV_OK; KV_CONFIG: an option is out of its range; KV_IO: ZeroMQ has no socket left. */
 KV_API KV_MUST_CHECK kv_status_t kv_client_new (const kv_options_t *options, kv_client_t **client);
 
-/* Closes the connection at once; batches in flight are forgotten. Takes NULL, and sets NULL. */
+/* Closes the connection at once; batches in flight are forgotten, and the callbacks of those that
+ * were submitted are called with KV_END. Not from a callback. Shared: calls of other threads end
+ * with KV_END, and this one waits until they have left; none may begin once it has been called.
+ * Takes NULL, and sets NULL. */
 KV_API void kv_client_destroy (kv_client_t **client);
 
 /* One sentence on the last failure of a call with this client, "" if there was none. Valid until
- * the next call. */
+ * the next call. Shared: of this thread's last failure, with any shared client. */
 KV_API const char *kv_client_error (const kv_client_t *client);
 
 /* "tcp://127.0.0.1:7000". Valid as long as the client. */
@@ -143,7 +168,7 @@ KV_API const char *kv_client_endpoint (const kv_client_t *client);
  * in bytes, or NULL if all of argv are C strings. Batches in flight stay so.
  * KV_OK: `reply` is the value or the error, for the caller to destroy; otherwise it is NULL.
  * KV_UNAVAILABLE or KV_TIMEOUT: see K3. KV_BUSY: in_flight_max batches are in flight.
- * KV_END: see stop_on_signal. KV_BAD_REQUEST, KV_TOO_LARGE: as kv_batch_add. KV_BAD_VERSION,
+ * KV_END: see stop_on_signal, or the client is being destroyed. KV_BAD_REQUEST, KV_TOO_LARGE: as kv_batch_add. KV_BAD_VERSION,
  * KV_CORRUPT: the reply is not of this protocol. KV_OUT_OF_MEMORY: the reply does not fit. */
 KV_API KV_MUST_CHECK kv_status_t kv_call (kv_client_t *client, size_t argc, const char *const *argv,
                                           const size_t *lens, kv_reply_t **reply);
@@ -165,9 +190,15 @@ KV_API KV_MUST_CHECK kv_status_t kv_batch_add (kv_batch_t *batch, size_t argc,
 KV_API size_t kv_batch_count (const kv_batch_t *batch); /* commands */
 KV_API size_t kv_batch_bytes (const kv_batch_t *batch); /* encoded */
 
+/* Sends a batch and waits for its replies: kv_call for many commands at once. The statuses are
+ * those of kv_call; KV_BAD_REQUEST: the batch is empty. `replies` as kv_receive. */
+KV_API KV_MUST_CHECK kv_status_t kv_execute (kv_client_t *client, const kv_batch_t *batch,
+                                             kv_reply_t **replies);
+
 /* Sends the batch as one message; the batch stays as it is. Waits at most timeout_ms for the
- * connection. `ticket` (may be NULL) is the number by which kv_receive names it.
- * KV_OK, KV_UNAVAILABLE, KV_BUSY, KV_END; KV_BAD_REQUEST: the batch is empty. */
+ * connection (direct: to know the nodes). `ticket` (may be NULL) is the number by which kv_receive
+ * names it. KV_OK, KV_UNAVAILABLE, KV_BUSY, KV_END; KV_BAD_REQUEST: the batch is empty;
+ * KV_NOT_SUPPORTED: the client is shared. */
 KV_API KV_MUST_CHECK kv_status_t kv_send (kv_client_t *client, const kv_batch_t *batch,
                                           uint64_t *ticket);
 
@@ -180,9 +211,47 @@ KV_API KV_MUST_CHECK kv_status_t kv_send (kv_client_t *client, const kv_batch_t 
 KV_API KV_MUST_CHECK kv_status_t kv_receive (kv_client_t *client, int wait_ms, uint64_t *ticket,
                                              kv_reply_t **replies);
 
-/* How many batches are in flight, and an end to waiting for them: their replies are dropped. */
+/* How many batches are in flight, those of kv_submit included, and an end to waiting for those of
+ * kv_send: their replies are dropped. */
 KV_API size_t kv_in_flight (const kv_client_t *client);
 KV_API void kv_forget (kv_client_t *client);
+
+/* --- Callbacks, and event loops --------------------------------------------------------------- */
+
+/* Called exactly once for each batch that kv_submit took, by kv_process, kv_cancel or
+ * kv_client_destroy, in the thread that called that. KV_OK: `replies` as kv_receive, for the callback
+ * to destroy; otherwise NULL: KV_UNAVAILABLE, KV_TIMEOUT and the like, or KV_END: it was cancelled, or
+ * the client destroyed, and may have been executed. A callback may use the client, but not destroy
+ * it. */
+typedef void kv_callback_t (void *context, uint64_t ticket, kv_status_t status,
+                            kv_reply_t *replies);
+
+/* Sends the batch, or leaves it to kv_process if it cannot be sent yet; never waits. The batch stays
+ * as it is. `ticket` may be NULL. KV_OK; KV_BUSY: in_flight_max batches are in flight;
+ * KV_BAD_REQUEST: the batch is empty; KV_END: the client is being destroyed. Unless KV_OK the callback
+ * is never called. */
+KV_API KV_MUST_CHECK kv_status_t kv_submit (kv_client_t *client, const kv_batch_t *batch,
+                                            kv_callback_t *callback, void *context,
+                                            uint64_t *ticket);
+
+/* Does what there is to do, and calls the callbacks of batches that are over; waits for the first of
+ * them, at most wait_ms (0: not at all; -1: without a bound, since each batch has one). Nothing
+ * submitted moves on but in calls with the client. `called` (may be NULL): how many callbacks.
+ * KV_OK: at least one was called; KV_END: none was, and wait_ms or a signal ended the waiting;
+ * KV_NOT_FOUND: nothing that was submitted is in flight. */
+KV_API KV_MUST_CHECK kv_status_t kv_process (kv_client_t *client, int wait_ms, size_t *called);
+
+/* Ends a batch that was submitted: its callback is called with KV_END before this returns.
+ * KV_NOT_FOUND: it is over already, or its callback is running in another thread. */
+KV_API kv_status_t kv_cancel (kv_client_t *client, uint64_t ticket);
+
+/* A file descriptor for poll, select or epoll, -1 if there is none left. It is readable whenever
+ * kv_process (client, 0, NULL) has something to do: input, a connection that came or went, a timeout, a
+ * callback. So: wait until it is readable, then call kv_process until it does not return KV_OK. It may be
+ * readable in vain. Unlike ZeroMQ's own it may be used level-triggered; edge-triggered too, if after
+ * kv_submit, too, kv_process is called until it does not return KV_OK. Do not read, write or close it; it
+ * lives as long as the client. Ask for it before the first kv_submit. */
+KV_API int kv_fd (kv_client_t *client);
 
 /* --- Replies ------------------------------------------------------------------------------- */
 

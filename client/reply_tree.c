@@ -183,13 +183,9 @@ static kv_status_t s_fill_all (builder_t *self, reply_t reply, kv_reply_t *nodes
     return KV_OK;
 }
 
-static kv_status_t s_build (kv_slice_t body, uint32_t commands, bool single, kv_reply_t **root)
+static kv_status_t s_build (reply_t reply, uint32_t commands, bool single, kv_reply_t **root)
 {
     *root = NULL;
-    reply_t reply;
-    kv_status_t status = reply_decode (body, &reply);
-    if (status)
-        return status == KV_BAD_VERSION ? status : KV_CORRUPT;
     if (reply.count != commands && reply.count != 1)
         return KV_CORRUPT;
     builder_t builder = {.node_count = 1 + (commands - reply.count)};
@@ -207,7 +203,7 @@ static kv_status_t s_build (kv_slice_t body, uint32_t commands, bool single, kv_
         *first = (kv_reply_t){.kind = KV_REPLY_ARRAY, .size = commands, .as.items = items};
         first = items;
     }
-    status = s_fill_all (&builder, reply, first, commands);
+    kv_status_t status = s_fill_all (&builder, reply, first, commands);
     KV_ASSERT (builder.next_node <= nodes + builder.node_count);
     KV_ASSERT (builder.next_string <= (char *)nodes + node_bytes + builder.string_bytes);
     if (status) {
@@ -218,14 +214,31 @@ static kv_status_t s_build (kv_slice_t body, uint32_t commands, bool single, kv_
     return KV_OK;
 }
 
+static kv_status_t s_decode (kv_slice_t body, uint32_t commands, bool single, kv_reply_t **root)
+{
+    reply_t reply;
+    *root = NULL;
+    kv_status_t status = reply_decode (body, &reply);
+    if (status)
+        return status == KV_BAD_VERSION ? status : KV_CORRUPT;
+    return s_build (reply, commands, single, root);
+}
+
 kv_status_t reply_tree_batch (kv_slice_t body, uint32_t commands, kv_reply_t **root)
 {
-    return s_build (body, commands, false, root);
+    return s_decode (body, commands, false, root);
 }
 
 kv_status_t reply_tree_single (kv_slice_t body, kv_reply_t **root)
 {
-    return s_build (body, 1, true, root);
+    return s_decode (body, 1, true, root);
+}
+
+kv_status_t reply_tree_results (kv_slice_t results, uint32_t count, uint32_t commands, bool single,
+                                kv_reply_t **root)
+{
+    reply_t reply = {.count = count, .results = reader_make (results)};
+    return s_build (reply, commands, single, root);
 }
 
 bool reply_tree_id (kv_slice_t body, uint64_t *id)

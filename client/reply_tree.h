@@ -23,6 +23,11 @@ KV_CHECK_RESULT kv_status_t reply_tree_batch (kv_slice_t body, uint32_t commands
 /* The same for a request of one command: the root is its value. */
 KV_CHECK_RESULT kv_status_t reply_tree_single (kv_slice_t body, kv_reply_t **root);
 
+/* The same of `count` results of a longer reply, that stand in `results` one after the other; one
+ * error may stand for all `commands`. `single`: of one command, whose value is the root. */
+KV_CHECK_RESULT kv_status_t reply_tree_results (kv_slice_t results, uint32_t count,
+                                                uint32_t commands, bool single, kv_reply_t **root);
+
 /* Reads the id of a reply and nothing else; false if there is none. */
 bool reply_tree_id (kv_slice_t body, uint64_t *id);
 

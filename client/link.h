@@ -1,0 +1,56 @@
+/* link - a DEALER socket that connects to one server, and, if asked for, the monitor that tells when its
+ * connection comes and goes.
+ *
+ *   N1  a message is handed over only while a connection stands (ZMQ_IMMEDIATE), so that none waits
+ *       for hours and is executed when the server comes back.
+ *   N2  with a monitor the link is up from the end of a handshake until the connection breaks. When
+ *       link_watch tells of the break, all replies that had arrived before come out of
+ *       link_receive, up to KV_END; no other will.
+ *   N3  link_fd and link_monitor_fd become readable when something changes. They tell of edges only:
+ *       link_receive must be called until KV_END, link_watch until it returns LINK_SAME.
+ *
+ * Without a monitor (inproc has none) the link is open when its socket takes messages.
+ * Owner: one thread at a time. */
+#ifndef KVDB_CLIENT_LINK_H
+#define KVDB_CLIENT_LINK_H
+
+#include "actors/blob.h"
+#include "client/endpoint.h"
+
+typedef struct link link_t;
+
+typedef struct {
+    void *context; /* of ZeroMQ; borrowed for the link's life */
+    const endpoint_t *endpoint;
+    int queue; /* messages of each direction */
+    int64_t reply_bytes_max;
+    bool monitored;
+} link_options_t;
+
+/* KV_OK; KV_CONFIG: not an endpoint; KV_IO: ZeroMQ has no socket left. Does not wait. */
+KV_CHECK_RESULT kv_status_t link_new (const link_options_t *options, link_t **out);
+void link_destroy (link_t **self_p);
+
+int link_fd (const link_t *self);
+int link_monitor_fd (const link_t *self); /* -1 without a monitor */
+
+/* Whether a message would be taken now. */
+bool link_is_open (link_t *self);
+
+/* KV_OK; KV_BUSY: no connection, or its queue is full; KV_IO. Takes a reference of its own. */
+KV_CHECK_RESULT kv_status_t link_send (link_t *self, blob_t *message);
+
+/* The last frame of the next message. KV_OK; KV_END: there is none now; KV_IO. */
+KV_CHECK_RESULT kv_status_t link_receive (link_t *self, blob_t **message);
+
+typedef enum {
+    LINK_SAME,
+    LINK_UP,
+    LINK_LOST,
+    LINK_OTHER /* a connection that never was up has failed */
+} link_change_t;
+
+/* The next thing the monitor has seen. */
+link_change_t link_watch (link_t *self);
+
+#endif
