@@ -274,6 +274,8 @@ void *entry_pool_resize (entry_pool_t *self, void *object, size_t bytes, size_t 
 {
     bool small = bytes <= ENTRY_POOL_BYTES_MAX;
     bool stays_small = wanted <= ENTRY_POOL_BYTES_MAX;
+    if (!small && wanted == bytes)
+        return object; /* realloc might move it all the same */
     if (small && stays_small && s_class (bytes) == s_class (wanted)) {
         POISON (object, entry_pool_rounded (bytes));
         UNPOISON (object, wanted);

@@ -261,9 +261,9 @@ entry_t *store_put (store_t *self, kv_slice_t key, uint64_t hash, kv_slice_t val
     if (fits && stays && entry_has_expiry (entry) == (expires_ms != 0)) {
         /* In place: the value is moved while both its old and its new bytes are accessible. */
         if (value.size > entry_value_bytes (entry))
-            (void)s_resize (self, entry, value.size, hash);
+            entry = s_resize (self, entry, value.size, hash);
         s_copy_value (entry, value);
-        (void)s_resize (self, entry, value.size, hash);
+        entry = s_resize (self, entry, value.size, hash);
         if (expires_ms)
             expiry_heap_change (self->heap, entry, expires_ms);
     } else {
