@@ -22,10 +22,13 @@
  *
  * There is no high-water mark for what comes in: libzmq 4.3.4 aborts the process when a connection
  * ends whose input such a mark has stopped and a heartbeat is due (libzmq issues 3937, 4767). O2 is
- * what bounds it. Two limits of libzmq remain, both out of reach from outside of it: an empty frame
- * takes 64 bytes of memory for 2 on the wire, so O2 bounds memory at 32 times its number; and a
- * peer that chooses an identity that is taken is never heard, but what it sent stays until the door
- * is closed. (So is ZMQ_ROUTER_HANDOVER worse: it leaves the loser's connection open for ever.)
+ * what bounds it. Three limits of libzmq remain, all out of reach from outside of it:
+ *   - an empty frame takes 64 bytes of memory for 2 on the wire: O2 bounds memory at 32 times its
+ *     number;
+ *   - a peer that chooses an identity that is taken is never heard, but what it sent stays until the
+ *     door is closed (ZMQ_ROUTER_HANDOVER is worse: it leaves the loser's connection open for ever);
+ *   - a peer that chooses the identity that libzmq would give to the next one makes libzmq abort.
+ *     process_begin sees to it that they cannot be foretold; guessing takes many connections.
  * Only authentication keeps those out.
  *
  * A peer is named by the identity libzmq gave its connection. An envelope is every frame before

@@ -1,6 +1,7 @@
 #include "actors/process.h"
 
 #include "actors/clock.h"
+#include "actors/identity.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -35,6 +36,11 @@ void process_begin (void)
     zsys_set_max_sockets (SOCKETS_MAX);
     zsys_set_io_threads (1);
     void *context = zsys_init ();
+    /* libzmq numbers its peers from a rand () that it does not seed, and czmq seeds with the time. A
+     * peer that knew the next number could choose it as its identity: libzmq 4.3.4 then aborts. */
+    unsigned seed;
+    random_bytes (&seed, sizeof seed);
+    srand (seed);
     /* Else one message kept keeps the whole block it was received in. */
     zmq_ctx_set (context, ZERO_COPY_RECEIVE, 0);
 }

@@ -27,7 +27,7 @@
 #include <czmq.h>
 
 /* Blocks the signals, switches czmq's handler off, allows as many open files as the system does,
- * and tunes the context (zsys_init). Call it first: threads that exist already keep their signals. */
+ * seeds rand () for libzmq, and tunes the context (zsys_init). Call it first: threads that exist already keep their signals. */
 void process_begin (void);
 
 /* Lines like `2024-05-01T12:00:00.123Z INFO event=...` on stderr, each in one write. */

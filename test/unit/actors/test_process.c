@@ -79,6 +79,24 @@ static void s_hangs (zsock_t *pipe, void *args)
         zclock_sleep (1000);
 }
 
+/* Tells the identity its first peer gets. */
+static void s_names_a_peer (zsock_t *pipe, void *args)
+{
+    (void)args;
+    zsock_signal (pipe, 0);
+    zsock_t *router = zsock_new_router ("inproc://first");
+    zsock_t *dealer = zsock_new_dealer ("inproc://first");
+    zstr_send (dealer, "hello");
+    zframe_t *identity = zframe_recv (router);
+    char *hex = zframe_strhex (identity);
+    zstr_sendx (pipe, "READY", hex, NULL);
+    zstr_sendx (pipe, "STOPPED", "", NULL);
+    zstr_free (&hex);
+    zframe_destroy (&identity);
+    zsock_destroy (&dealer);
+    zsock_destroy (&router);
+}
+
 typedef struct {
     pid_t pid;
     int output;
@@ -201,6 +219,21 @@ static void test_second_signal_ends_a_hanging_actor (void **state)
     s_expect (&child, "WARN event=forced_exit");
 }
 
+/* Who knows the number that libzmq gives to its next peer can end the process. */
+static void test_identities_of_peers_cannot_be_foretold (void **state)
+{
+    (void)state;
+    char first[64];
+    child_t child = s_start (s_names_a_peer);
+    s_finish (&child);
+    const char *identity = strstr (child.text, "endpoint=00");
+    assert_non_null (identity);
+    snprintf (first, sizeof first, "%.19s", identity);
+    child = s_start (s_names_a_peer);
+    s_finish (&child);
+    assert_null (strstr (child.text, first));
+}
+
 static void test_lines_bear_time_and_level (void **state)
 {
     (void)state;
@@ -223,6 +256,7 @@ int main (void)
         cmocka_unit_test (test_other_signals_change_nothing),
         cmocka_unit_test (test_it_ends_as_the_actor_says),
         cmocka_unit_test (test_second_signal_ends_a_hanging_actor),
+        cmocka_unit_test (test_identities_of_peers_cannot_be_foretold),
         cmocka_unit_test (test_lines_bear_time_and_level),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
