@@ -130,7 +130,7 @@ static bool s_is_plain (char c)
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-static bool s_is_node_id (const char *id)
+bool cluster_is_node_id (const char *id)
 {
     if (!s_is_plain (id[0]))
         return false;
@@ -141,8 +141,8 @@ static bool s_is_node_id (const char *id)
     return strlen (id) <= KV_NODE_ID_BYTES_MAX;
 }
 
-/* Letters, digits and what addresses are written with: it becomes part of an endpoint. */
-static bool s_is_host (const char *host)
+/* Letters, digits and what addresses are written with. */
+bool cluster_is_host (const char *host)
 {
     for (const char *c = host; *c; c++) {
         if (!s_is_plain (*c) && !strchr (".-_:%[]", *c))
@@ -153,7 +153,7 @@ static bool s_is_host (const char *host)
 
 static bool s_same_door (const char *host, int64_t port, const char *other, int64_t other_port)
 {
-    return port == other_port && strcasecmp (host, other) == 0;
+    return port > 0 && port == other_port && strcasecmp (host, other) == 0;
 }
 
 static kv_status_t s_check_node (const cluster_options_t *self, size_t index,
@@ -161,7 +161,7 @@ static kv_status_t s_check_node (const cluster_options_t *self, size_t index,
 {
     const cluster_node_t *nodes = self->nodes.items;
     const cluster_node_t *node = &nodes[index];
-    if (!s_is_node_id (node->id))
+    if (!cluster_is_node_id (node->id))
         return s_fault (fault, "nodes", index, "id",
                         "\"%.64s\" is no node id; it is 1 to %d letters, digits and . _ - and "
                         "begins with a letter or digit",
@@ -169,7 +169,7 @@ static kv_status_t s_check_node (const cluster_options_t *self, size_t index,
     if (strcasecmp (node->id, "broker") == 0)
         return s_fault (fault, "nodes", index, "id",
                         "a node may not be called broker; choose another id"); // K1
-    if (!s_is_host (node->host))
+    if (!cluster_is_host (node->host))
         return s_fault (fault, "nodes", index, "host",
                         "\"%.100s\" is no host; it is a name or an address", node->host);
     for (int64_t door = 0; door < 2; door++) {
@@ -230,7 +230,7 @@ static kv_status_t s_check_times (const cluster_options_t *self, cluster_fault_t
 
 kv_status_t cluster_options_check (const cluster_options_t *self, cluster_fault_t *fault)
 {
-    if (!s_is_host (self->broker_host))
+    if (!cluster_is_host (self->broker_host))
         return s_fault (fault, "broker.host", SIZE_MAX, NULL,
                         "\"%.100s\" is no host; it is a name or an address", self->broker_host);
     kv_status_t status = s_check_sizes (self, fault);

@@ -4,7 +4,7 @@
  *   K1  node ids are unique, made of letters, digits and . _ - and begin with a letter or digit;
  *       "broker" is not one (its data directory would be the broker's).
  *   K2  1 <= nodes <= shards, and replicas < nodes.
- *   K3  no two doors share host and port (as written): nodes' among each other, or with the
+ *   K3  no two doors share host and port (as written; a node with port 0 has none): nodes' among each other, or with the
  *       broker's two, broker_port for clients and the next for nodes.
  *   K4  beacon_ms * 3 <= lease_ms < grace_ms: a lost beacon loses no lease, and a shard is given
  *       away only when its owner's lease has ended, clock drift included. */
@@ -49,6 +49,12 @@ typedef struct {
  * value within its row's range. */
 KV_CHECK_RESULT kv_status_t cluster_options_check (const cluster_options_t *self,
                                                    cluster_fault_t *fault);
+
+/* K1 for one id, but for its being the only one and not "broker". */
+bool cluster_is_node_id (const char *id);
+
+/* Whether the text could be a host name or address: it may become part of an endpoint. */
+bool cluster_is_host (const char *host);
 
 /* "tcp://HOST:PORT", with brackets around an IPv6 address. False: it does not fit. */
 KV_CHECK_RESULT bool cluster_endpoint (const char *host, int64_t port, char *out, size_t out_bytes);

@@ -8,7 +8,12 @@
 
 #include "schema/status.h"
 
-typedef enum { KV_LOG_DEBUG, KV_LOG_INFO, KV_LOG_WARN, KV_LOG_ERROR } log_level_t;
+/* The public headers of the actors, which stand alone, have the same levels. */
+#ifndef KVDB_LOG_LEVELS
+#define KVDB_LOG_LEVELS
+typedef enum { KV_LOG_DEBUG, KV_LOG_INFO, KV_LOG_WARN, KV_LOG_ERROR } kv_log_level_t;
+#endif
+typedef kv_log_level_t log_level_t;
 
 typedef struct {
     void (*write) (void *context, log_level_t level, const char *line); /* NULL: drop all lines */

@@ -20,13 +20,18 @@ enum {
 
 static const int s_faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
 
-void process_begin (void)
+void process_block_signals (void)
 {
     sigset_t blocked;
     sigfillset (&blocked);
     for (size_t i = 0; i < sizeof s_faults / sizeof s_faults[0]; i++)
         sigdelset (&blocked, s_faults[i]);
-    pthread_sigmask (SIG_BLOCK, &blocked, NULL); // S1
+    pthread_sigmask (SIG_BLOCK, &blocked, NULL);
+}
+
+void process_begin (void)
+{
+    process_block_signals (); // S1
     struct rlimit files;
     if (getrlimit (RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;

@@ -17,7 +17,7 @@
  *       actor is ever interrupted, no handler runs.
  *   S2  process_run returns only after the actor's function has returned.
  *
- * For programs of our own; a host that embeds an actor keeps its own signals and calls none of
+ * For programs of our own; a program that embeds an actor keeps its own signals and calls none of
  * this but zsys_handler_set (NULL). Owner: the main thread. */
 #ifndef KVDB_ACTORS_PROCESS_H
 #define KVDB_ACTORS_PROCESS_H
@@ -29,6 +29,9 @@
 /* Blocks the signals, switches czmq's handler off, allows as many open files as the system does,
  * seeds rand () for libzmq, and tunes the context (zsys_init). Call it first: threads that exist already keep their signals. */
 void process_begin (void);
+
+/* Blocks all signals but those of faults in the calling thread; for actors, in whatever program. */
+void process_block_signals (void);
 
 /* Lines like `2024-05-01T12:00:00.123Z INFO event=...` on stderr, each in one write. */
 log_t process_log (log_level_t least);

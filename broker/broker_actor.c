@@ -1,10 +1,13 @@
-#include "broker/broker_actor.h"
+#include "broker/kvdb_broker.h"
 
 #include "actors/bundle_io.h"
 #include "actors/clock.h"
 #include "actors/door.h"
+#include "actors/identity.h"
+#include "actors/process.h"
 #include "actors/timer_wheel.h"
 #include "broker/broker_commands.h"
+#include "broker/broker_options.h"
 
 enum {
     POLL_MS = 10,   /* deadlines and silences are noticed this late at most */
@@ -16,7 +19,10 @@ enum {
 };
 
 typedef struct {
-    const broker_options_t *options;
+    broker_options_t *given; /* what follows is of it */
+    const kv_broker_options_t *options;
+    const log_t *log;
+    identity_t identity; /* the cluster's */
     zsock_t *pipe;
     door_t *clients;
     door_t *nodes;
@@ -31,12 +37,6 @@ typedef struct {
     int64_t stop_ms; /* 0: serving; else when a stopping broker ends */
     bool ended;
 } broker_t;
-
-static void s_fail (zsock_t *pipe, const char *reason)
-{
-    zsock_signal (pipe, 0);
-    zstr_sendx (pipe, "FAILED", reason, NULL);
-}
 
 /* ---- sending ------------------------------------------------------------------------------- */
 
@@ -195,8 +195,7 @@ static void s_handle_pipe (broker_t *self)
     char *command = zstr_recv_nowait (self->pipe);
     if (command && streq (command, "$TERM") && !self->stop_ms) {
         self->stop_ms = self->now_ms + STOP_MS;
-        log_event (self->options->log, KV_LOG_INFO,
-                   "event=broker_stopping waiting_requests=%" PRIu64,
+        log_event (self->log, KV_LOG_INFO, "event=broker_stopping waiting_requests=%" PRIu64,
                    router_stats (self->router).waiting_requests);
     }
     zstr_free (&command);
@@ -237,7 +236,7 @@ static void s_tend (broker_t *self)
 
 static kv_status_t s_open_doors (broker_t *self, char *why, size_t why_bytes)
 {
-    const broker_options_t *options = self->options;
+    const kv_broker_options_t *options = self->options;
     int64_t frame_bytes = options->max_value_bytes + KV_MESSAGE_SLACK_BYTES;
     door_options_t door = {.context = zsys_init (),
                            .name = "clients",
@@ -248,7 +247,7 @@ static kv_status_t s_open_doors (broker_t *self, char *why, size_t why_bytes)
                            .max_total_output_bytes = options->output_bytes,
                            .max_connections = options->connections,
                            .high_water_mark = HIGH_WATER_MARK,
-                           .log = options->log};
+                           .log = self->log};
     kv_status_t status = door_open (&door, &self->clients, why, why_bytes);
     if (status)
         return status;
@@ -264,17 +263,17 @@ static kv_status_t s_open_doors (broker_t *self, char *why, size_t why_bytes)
 
 static void s_build (broker_t *self)
 {
-    const broker_options_t *options = self->options;
+    const kv_broker_options_t *options = self->options;
     uint32_t nodes = (uint32_t)options->node_count;
     self->map = shard_map_new (options->shards, nodes);
     coordinator_options_t coordinator = {.beacon_ms = options->beacon_ms,
                                          .grace_ms = options->grace_ms,
-                                         .log = options->log,
+                                         .log = self->log,
                                          .map = self->map};
-    memcpy (coordinator.cluster_id, options->cluster_id, KV_UUID_BYTES);
+    memcpy (coordinator.cluster_id, self->identity.uuid, KV_UUID_BYTES);
     self->coordinator = coordinator_new (&coordinator);
     for (uint32_t i = 0; i < nodes; i++) {
-        const broker_node_t *node = &options->nodes[i];
+        const kv_broker_node_t *node = &options->nodes[i];
         coordinator_add_node (self->coordinator, node->id, node->host, node->port);
         self->bundles[i] = bundle_out_new (MESSAGE_REQUESTS);
     }
@@ -294,7 +293,7 @@ static void s_build (broker_t *self)
                                  .version = KVDB_VERSION,
                                  .started_ms = self->now_ms,
                                  .doors_info = self->doors_info};
-    memcpy (self->view.cluster_id, options->cluster_id, KV_UUID_BYTES);
+    memcpy (self->view.cluster_id, self->identity.uuid, KV_UUID_BYTES);
 }
 
 static void s_turn (broker_t *self, long timeout_ms, bool *busy)
@@ -324,8 +323,35 @@ static void s_turn (broker_t *self, long timeout_ms, bool *busy)
             router_stats (self->router).waiting_requests == 0 || self->now_ms >= self->stop_ms;
 }
 
-static void s_close (broker_t *self)
+static kv_status_t s_start (broker_t *self, const void *options, char *why, size_t why_bytes)
 {
+    kv_status_t status = broker_options_new (options, &self->given, why, why_bytes);
+    zsock_signal (self->pipe, 0); // E2
+    if (status)
+        return status;
+    self->options = &self->given->set;
+    self->log = &self->given->log;
+    if (self->options->data_dir)
+        status =
+            identity_load (self->options->data_dir, "cluster", &self->identity, why, why_bytes);
+    else
+        identity_make (&self->identity);
+    if (status == KV_OK)
+        status = s_open_doors (self, why, why_bytes);
+    if (status)
+        return status;
+    s_build (self);
+    log_event (self->log, KV_LOG_INFO,
+               "event=broker_serves clients=%s nodes=%s shards=%u cluster_nodes=%zu",
+               door_endpoint (self->clients), door_endpoint (self->nodes), self->options->shards,
+               self->options->node_count);
+    return KV_OK;
+}
+
+static void s_destroy (broker_t **self_p)
+{
+    broker_t *self = *self_p;
+    *self_p = NULL;
     for (size_t i = 0; i < KV_NODES_MAX; i++)
         bundle_out_destroy (&self->bundles[i]);
     router_destroy (&self->router);
@@ -333,33 +359,29 @@ static void s_close (broker_t *self)
     shard_map_destroy (&self->map);
     door_close (&self->clients, STOP_MS);
     door_close (&self->nodes, STOP_MS);
+    broker_options_destroy (&self->given);
+    free (self);
 }
 
-void kv_broker_actor (zsock_t *pipe, void *args)
+void kv_broker_actor (zsock_t *pipe, void *options)
 {
-    char why[256] = "";
+    char why[512] = "";
     broker_t *self = calloc (1, sizeof *self);
     KV_ASSERT (self != NULL);
-    self->options = args;
+    process_block_signals (); // E3
     self->pipe = pipe;
     self->now_ms = clock_ms ();
-    if (s_open_doors (self, why, sizeof why)) {
-        s_close (self);
-        free (self);
-        s_fail (pipe, why);
+    if (s_start (self, options, why, sizeof why)) {
+        s_destroy (&self);
+        zstr_sendx (pipe, "FAILED", why, NULL); // E1
         return;
     }
-    s_build (self);
-    log_event (self->options->log, KV_LOG_INFO,
-               "event=broker_serves clients=%s nodes=%s shards=%u cluster_nodes=%zu",
-               door_endpoint (self->clients), door_endpoint (self->nodes), self->options->shards,
-               self->options->node_count);
-    zsock_signal (pipe, 0);
     zstr_sendx (pipe, "READY", door_endpoint (self->clients), door_endpoint (self->nodes), NULL);
     bool busy = false;
     while (!self->ended)
         s_turn (self, busy ? 0 : POLL_MS, &busy);
-    s_close (self);
-    free (self);
+    coordinator_close (self->coordinator);
+    s_flush (self);
+    s_destroy (&self);
     zstr_sendx (pipe, "STOPPED", "it was asked to", NULL);
 }

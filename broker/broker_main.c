@@ -1,9 +1,8 @@
 /* kvdb-broker - reads the cluster file, flags and environment, and runs the broker actor. */
 #include "actors/cluster_options.h"
-#include "actors/identity.h"
 #include "actors/process.h"
-#include "broker/broker_actor.h"
 #include "broker/broker_settings.h"
+#include "broker/kvdb_broker.h"
 #include "config/config.h"
 #include "schema/limits.h"
 
@@ -20,8 +19,7 @@ static const char s_usage[] =
 typedef struct {
     cluster_options_t cluster;
     broker_settings_t settings;
-    identity_t identity;
-    broker_node_t nodes[KV_NODES_MAX];
+    kv_broker_node_t nodes[KV_NODES_MAX];
     char client_endpoint[ENDPOINT_BYTES];
     char node_endpoint[ENDPOINT_BYTES];
     char *data_dir; /* owned */
@@ -87,34 +85,32 @@ static void s_log_notices (const config_t *config, const log_t *log)
 
 static int s_serve (program_t *self, const log_t *log)
 {
-    char why[256];
     self->data_dir = self->settings.data ? strdup (self->settings.data)
                                          : config_beside (self->settings.config, "data/broker");
-    if (identity_load (self->data_dir, "cluster", &self->identity, why, sizeof why)) {
-        log_event (log, KV_LOG_ERROR, "event=broker_failed reason=\"%s\"", why);
-        return 1;
-    }
     const cluster_node_t *nodes = self->cluster.nodes.items;
     for (size_t i = 0; i < self->cluster.nodes.count; i++)
-        self->nodes[i] = (broker_node_t){nodes[i].id, nodes[i].host, (uint16_t)nodes[i].port};
+        self->nodes[i] = (kv_broker_node_t){nodes[i].id, nodes[i].host, (uint16_t)nodes[i].port};
     const broker_settings_t *settings = &self->settings;
-    broker_options_t options = {.client_endpoint = self->client_endpoint,
-                                .node_endpoint = self->node_endpoint,
-                                .nodes = self->nodes,
-                                .node_count = self->cluster.nodes.count,
-                                .shards = (uint32_t)self->cluster.shards,
-                                .replicas = (uint32_t)self->cluster.replicas,
-                                .max_value_bytes = self->cluster.max_value_bytes,
-                                .beacon_ms = (uint32_t)self->cluster.beacon_ms,
-                                .grace_ms = (uint32_t)self->cluster.grace_ms,
-                                .deadline_ms = (uint32_t)settings->deadline_ms,
-                                .queue_bytes = (uint64_t)settings->queue_bytes,
-                                .shard_queue_commands = (uint32_t)settings->shard_queue_commands,
-                                .client_output_bytes = settings->client_output_bytes,
-                                .output_bytes = settings->output_bytes,
-                                .connections = (int)settings->connections,
-                                .log = log};
-    memcpy (options.cluster_id, self->identity.uuid, KV_UUID_BYTES);
+    kv_broker_options_t options = {.client_endpoint = self->client_endpoint,
+                                   .node_endpoint = self->node_endpoint,
+                                   .nodes = self->nodes,
+                                   .node_count = self->cluster.nodes.count,
+                                   .data_dir = self->data_dir,
+                                   .shards = (uint32_t)self->cluster.shards,
+                                   .replicas = (uint32_t)self->cluster.replicas,
+                                   .max_value_bytes = self->cluster.max_value_bytes,
+                                   .beacon_ms = (uint32_t)self->cluster.beacon_ms,
+                                   .lease_ms = (uint32_t)self->cluster.lease_ms,
+                                   .grace_ms = (uint32_t)self->cluster.grace_ms,
+                                   .deadline_ms = (uint32_t)settings->deadline_ms,
+                                   .queue_bytes = (uint64_t)settings->queue_bytes,
+                                   .shard_queue_commands = (uint32_t)settings->shard_queue_commands,
+                                   .client_output_bytes = settings->client_output_bytes,
+                                   .output_bytes = settings->output_bytes,
+                                   .connections = (int)settings->connections,
+                                   .allow_unauthenticated = settings->allow_unauthenticated,
+                                   .log = log->write,
+                                   .log_context = log->context};
     return process_run (kv_broker_actor, &options, log);
 }
 

@@ -233,6 +233,8 @@ static void s_send_shards (coordinator_t *self, const lane_t *lane)
         bool ipv6 = strchr (node->host, ':') != NULL;
         snprintf (endpoint, sizeof endpoint, ipv6 ? "tcp://[%s]:%u" : "tcp://%s:%u", node->host,
                   node->port);
+        if (node->port == 0)
+            endpoint[0] = '\0'; /* it has no direct door */
         writer_cstr (&out, node->id);
         writer_cstr (&out, endpoint);
     }
@@ -501,6 +503,15 @@ static void s_tick_joining (coordinator_t *self, uint32_t index, int64_t now_ms)
                        "the data lane has not been attached; say READY");
     if (late || now_ms - node->heard_ms > grace_ms)
         s_leave (self, index); /* it will be told to say READY again when it speaks */
+}
+
+void coordinator_close (coordinator_t *self)
+{
+    for (uint32_t i = 0; i < self->node_count; i++) {
+        if (self->nodes[i].control.size)
+            s_send_reason (self, &self->nodes[i].control, MESSAGE_DISCONNECT, KV_RETRY,
+                           "the broker stops; say READY to the next");
+    }
 }
 
 void coordinator_tick (coordinator_t *self, int64_t now_ms)

@@ -116,6 +116,9 @@ void coordinator_gone (coordinator_t *self, kv_slice_t lane);
 /* Asks a node to stop: KV_UNAVAILABLE if it is not there. */
 KV_CHECK_RESULT kv_status_t coordinator_stop (coordinator_t *self, uint32_t node);
 
+/* The broker ends: nodes are told, and say READY to the next. */
+void coordinator_close (coordinator_t *self);
+
 /* Silence. Call at least every beacon_ms. */
 void coordinator_tick (coordinator_t *self, int64_t now_ms);
 

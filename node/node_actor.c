@@ -1,21 +1,24 @@
-#include "node/node_actor.h"
+#include "node/kvdb_node.h"
 
 #include "actors/blob.h"
 #include "actors/clock.h"
 #include "actors/door.h"
+#include "actors/identity.h"
+#include "actors/process.h"
 #include "actors/wire.h"
 #include "node/executor.h"
+#include "node/node_options.h"
 #include "schema/bundle.h"
 #include "schema/limits.h"
 
 #include <inttypes.h>
 
 enum {
-    CALL_MS = 100,  /* between READY messages while the broker does not answer */
-    TICK_MS = 10,   /* how often expired keys are looked for */
-    STOP_MS = 2000, /* what a stopping node gives the broker */
+    CALL_MS = 100,   /* between READY messages while the broker does not answer */
+    TICK_MS = 10,    /* how often expired keys are looked for */
+    STOP_MS = 2000,  /* what a stopping node gives the broker */
     TAKEN_MS = 5000, /* how long another process may answer to this node's id before we give up */
-    TEND_MS = 100,  /* how often the direct door looks after its connections */
+    TEND_MS = 100,   /* how often the direct door looks after its connections */
     HIGH_WATER_MARK = 10000,
     EXPIRE_BUDGET = 256,
     REPLY_BUNDLE_BYTES = 256 * 1024 /* replies are sent once this much has come together */
@@ -27,13 +30,16 @@ typedef struct {
 } reply_part_t;
 
 typedef struct {
-    const node_options_t *options;
+    node_options_t *given; /* what follows is of it */
+    const kv_node_options_t *options;
+    const log_t *log;
     zsock_t *pipe;
     void *control, *data; /* raw DEALER sockets */
     door_t *door;         /* the direct door, or NULL */
     executor_t *executor;
     identity_t identity;
     uint64_t incarnation;
+    bool is_inproc;  /* the broker is in this process */
     bool welcomed;   /* the broker has said WELCOME on this connection */
     bool told_ready; /* the pipe has been told */
     bool serving;    /* attached: the data lane may carry requests */
@@ -42,7 +48,7 @@ typedef struct {
     uint64_t beacon; /* the last beacon's number */
     int64_t now_ms, next_call_ms, next_tick_ms, next_tend_ms;
     int64_t taken_since_ms; /* 0: not refused; else since when, because the id is taken */
-    int64_t stop_ms; /* 0: not stopping; else when it ends in any case */
+    int64_t stop_ms;        /* 0: not stopping; else when it ends in any case */
     writer_t replies;
     reply_part_t parts[KV_BUNDLE_PARTS_MAX];
     uint32_t part_count;
@@ -50,7 +56,7 @@ typedef struct {
     blob_t *frames[KV_BUNDLE_FRAMES_MAX];
     bool ended;
     bool failed;
-    char reason[256]; /* why it ended */
+    char reason[512]; /* why it ended */
 } node_t;
 
 static void s_end (node_t *self, bool failed, const char *reason)
@@ -77,9 +83,36 @@ static void s_tell (void *socket, const message_t *message)
     (void)status;
 }
 
+static kv_status_t s_connect (const kv_node_options_t *options, void **control, void **data,
+                              char *why, size_t why_bytes)
+{
+    const char *endpoint = options->broker_endpoint;
+    kv_status_t status = wire_dealer (zsys_init (), endpoint, control, why, why_bytes);
+    if (status)
+        return status;
+    status = wire_dealer (zsys_init (), endpoint, data, why, why_bytes);
+    if (status)
+        wire_close (control, 0);
+    return status;
+}
+
+static void s_connect_again (node_t *self)
+{
+    char why[256];
+    void *control, *data;
+    if (s_connect (self->options, &control, &data, why, sizeof why)) {
+        log_event (self->log, KV_LOG_WARN, "event=connect_failed reason=\"%s\"", why);
+        return;
+    }
+    wire_close (&self->control, 0);
+    wire_close (&self->data, 0);
+    self->control = control;
+    self->data = data;
+}
+
 static void s_call (node_t *self)
 {
-    const node_options_t *options = self->options;
+    const kv_node_options_t *options = self->options;
     message_t ready = {
         .type = MESSAGE_READY,
         .ready = {.node_id = kv_slice_text (options->id),
@@ -93,7 +126,9 @@ static void s_call (node_t *self)
                   .disk_max = KV_DISK_VERSION_MAX,
                   .host = kv_slice_text (options->host),
                   .port = options->port}};
-    s_tell (self->control, &ready);
+    /* Over inproc a connection does not come back by itself, and says that it is gone. */
+    if (s_send_message (self->control, &ready) && self->is_inproc)
+        s_connect_again (self);
     self->next_call_ms = self->now_ms + CALL_MS;
 }
 
@@ -102,6 +137,14 @@ static void s_call_again (node_t *self)
     self->welcomed = false;
     self->serving = false;
     self->next_call_ms = self->now_ms + CALL_MS;
+}
+
+/* The broker has no use for this connection any more. */
+static void s_let_go (node_t *self)
+{
+    s_call_again (self);
+    if (self->stop_ms)
+        s_end (self, false, "it was asked to, and the broker has let it go");
 }
 
 static void s_beacon (node_t *self)
@@ -189,7 +232,7 @@ static void s_shards (node_t *self, const message_shards_t *shards)
     }
     self->serving = true;
     s_beacon (self);
-    log_event (self->options->log, KV_LOG_INFO, "event=node_serves node=%s shards_epoch=%" PRIu64,
+    log_event (self->log, KV_LOG_INFO, "event=node_serves node=%s shards_epoch=%" PRIu64,
                self->options->id, self->epoch);
     if (!self->told_ready)
         zstr_send (self->pipe, "READY");
@@ -204,7 +247,7 @@ static void s_refused (node_t *self, const message_reason_t *reason)
     if (!self->taken_since_ms)
         self->taken_since_ms = self->now_ms;
     if (reason->code == KV_RETRY && self->now_ms - self->taken_since_ms < TAKEN_MS) {
-        log_event (self->options->log, KV_LOG_INFO, "event=call_again reason=\"%s\"", why);
+        log_event (self->log, KV_LOG_INFO, "event=call_again reason=\"%s\"", why);
         s_call_again (self);
         return;
     }
@@ -215,7 +258,7 @@ static void s_control_message (node_t *self, kv_slice_t bytes)
 {
     message_t message;
     if (message_decode (bytes, &message) != KV_OK) {
-        log_event (self->options->log, KV_LOG_WARN, "event=malformed_message lane=control");
+        log_event (self->log, KV_LOG_WARN, "event=malformed_message lane=control");
         return;
     }
     switch (message.type) {
@@ -223,7 +266,7 @@ static void s_control_message (node_t *self, kv_slice_t bytes)
     case MESSAGE_SHARDS: s_shards (self, &message.shards); return;
     case MESSAGE_REFUSED: s_refused (self, &message.reason); return;
     case MESSAGE_BEACON_ACK: return; /* leases come with replication */
-    case MESSAGE_DISCONNECT: s_call_again (self); return;
+    case MESSAGE_DISCONNECT: s_let_go (self); return;
     case MESSAGE_READY:
     case MESSAGE_ATTACH:
     case MESSAGE_BEACON:
@@ -231,7 +274,7 @@ static void s_control_message (node_t *self, kv_slice_t bytes)
     case MESSAGE_REQUESTS:
     case MESSAGE_REPLIES: break;
     }
-    log_event (self->options->log, KV_LOG_WARN, "event=unexpected_message lane=control type=%s",
+    log_event (self->log, KV_LOG_WARN, "event=unexpected_message lane=control type=%s",
                message_name (message.type));
 }
 
@@ -262,8 +305,7 @@ static void s_flush_replies (node_t *self)
     blob_t *frames[2] = {blob_from_writer (&head), blob_from_writer (&self->replies)};
     self->part_count = 0;
     if (wire_send (self->data, frames, 2))
-        log_event (self->options->log, KV_LOG_WARN, "event=replies_dropped node=%s",
-                   self->options->id);
+        log_event (self->log, KV_LOG_WARN, "event=replies_dropped node=%s", self->options->id);
 }
 
 static void s_run (node_t *self, uint64_t tag, kv_slice_t body)
@@ -275,8 +317,7 @@ static void s_run (node_t *self, uint64_t tag, kv_slice_t body)
     if (status) {
         /* The broker checks what it passes on, so this is a defect of one of the two; the request
          * runs into its deadline there. */
-        log_event (self->options->log, KV_LOG_ERROR, "event=undecodable_request node=%s",
-                   self->options->id);
+        log_event (self->log, KV_LOG_ERROR, "event=undecodable_request node=%s", self->options->id);
         return;
     }
     self->parts[self->part_count++] = (reply_part_t){tag, self->replies.size - start};
@@ -309,7 +350,7 @@ static void s_data_message (node_t *self, size_t count)
         s_last_word (self);
         return;
     }
-    log_event (self->options->log, KV_LOG_WARN, "event=malformed_message lane=data");
+    log_event (self->log, KV_LOG_WARN, "event=malformed_message lane=data");
 }
 
 static bool s_drain_data (node_t *self)
@@ -369,7 +410,7 @@ static void s_tend_door (node_t *self)
 
 static kv_status_t s_open_door (node_t *self, char *why, size_t why_bytes)
 {
-    const node_options_t *options = self->options;
+    const kv_node_options_t *options = self->options;
     int64_t frame_bytes = options->max_value_bytes + KV_MESSAGE_SLACK_BYTES;
     door_options_t door = {.context = zsys_init (),
                            .name = "direct",
@@ -380,7 +421,7 @@ static kv_status_t s_open_door (node_t *self, char *why, size_t why_bytes)
                            .max_total_output_bytes = options->output_bytes,
                            .max_connections = options->connections,
                            .high_water_mark = HIGH_WATER_MARK,
-                           .log = options->log};
+                           .log = self->log};
     return options->direct_endpoint ? door_open (&door, &self->door, why, why_bytes) : KV_OK;
 }
 
@@ -393,14 +434,15 @@ static void s_handle_pipe (node_t *self)
     zstr_free (&command);
     if (!term || self->stop_ms)
         return;
-    log_event (self->options->log, KV_LOG_INFO, "event=node_stopping node=%s", self->options->id);
+    log_event (self->log, KV_LOG_INFO, "event=node_stopping node=%s", self->options->id);
     self->stop_ms = self->now_ms + STOP_MS;
     if (!self->serving) {
         s_end (self, false, "it was asked to");
         return;
     }
     message_t ask = {.type = MESSAGE_DISCONNECT, .reason = {KV_OK, kv_slice_text ("stopping")}};
-    s_tell (self->control, &ask);
+    if (s_send_message (self->control, &ask))
+        s_end (self, false, "it was asked to, and there is no broker");
 }
 
 static void s_timers (node_t *self, bool *busy)
@@ -440,26 +482,33 @@ static void s_turn (node_t *self, bool *busy)
         s_timers (self, busy);
 }
 
-static kv_status_t s_start (node_t *self)
+static kv_status_t s_prepare (node_t *self, const void *given, char *why, size_t why_bytes)
 {
-    const node_options_t *options = self->options;
-    char why[sizeof self->reason] = "";
-    kv_status_t status = KV_OK;
+    kv_status_t status = node_options_new (given, &self->given, why, why_bytes);
+    zsock_signal (self->pipe, 0); // E2
+    if (status)
+        return status;
+    const kv_node_options_t *options = self->options = &self->given->set;
+    self->log = &self->given->log;
+    self->is_inproc = strncmp (options->broker_endpoint, "inproc:", strlen ("inproc:")) == 0;
     if (options->data_dir)
-        status = identity_load (options->data_dir, "identity", &self->identity, why, sizeof why);
+        status = identity_load (options->data_dir, "identity", &self->identity, why, why_bytes);
     else
         identity_make (&self->identity);
     if (status == KV_OK)
-        status =
-            wire_dealer (zsys_init (), options->broker_endpoint, &self->control, why, sizeof why);
-    if (status == KV_OK)
-        status = wire_dealer (zsys_init (), options->broker_endpoint, &self->data, why, sizeof why);
-    if (status == KV_OK)
-        status = s_open_door (self, why, sizeof why);
+        status = s_connect (options, &self->control, &self->data, why, why_bytes);
+    return status ? status : s_open_door (self, why, why_bytes);
+}
+
+static kv_status_t s_start (node_t *self, const void *given)
+{
+    char why[sizeof self->reason] = "";
+    kv_status_t status = s_prepare (self, given, why, sizeof why);
     if (status) {
         s_end (self, true, why);
         return status;
     }
+    const kv_node_options_t *options = self->options;
     executor_options_t executor = {.shards = options->shards,
                                    .max_value_bytes = options->max_value_bytes,
                                    .node_id = options->id,
@@ -473,15 +522,14 @@ static kv_status_t s_start (node_t *self)
     return KV_OK;
 }
 
-void kv_node_actor (zsock_t *pipe, void *args)
+void kv_node_actor (zsock_t *pipe, void *options)
 {
     node_t *self = calloc (1, sizeof *self);
     KV_ASSERT (self != NULL);
-    self->options = args;
+    process_block_signals (); // E3
     self->pipe = pipe;
-    zsock_signal (pipe, 0);
     bool busy = false;
-    kv_status_t status = s_start (self);
+    kv_status_t status = s_start (self, options);
     while (status == KV_OK && !self->ended)
         s_turn (self, &busy);
     wire_close (&self->control, STOP_MS);
@@ -489,8 +537,10 @@ void kv_node_actor (zsock_t *pipe, void *args)
     door_close (&self->door, STOP_MS);
     executor_destroy (&self->executor);
     writer_free (&self->replies);
-    log_event (self->options->log, self->failed ? KV_LOG_ERROR : KV_LOG_INFO,
-               "event=node_ended node=%s reason=\"%s\"", self->options->id, self->reason);
+    log_event (self->log, self->failed ? KV_LOG_ERROR : KV_LOG_INFO,
+               "event=node_ended node=%s reason=\"%s\"", self->options ? self->options->id : "",
+               self->reason);
+    node_options_destroy (&self->given);
     zstr_sendx (pipe, self->failed ? "FAILED" : "STOPPED", self->reason, NULL);
     free (self);
 }

@@ -3,7 +3,7 @@
 #include "actors/cluster_options.h"
 #include "actors/process.h"
 #include "config/config.h"
-#include "node/node_actor.h"
+#include "node/kvdb_node.h"
 #include "node/node_settings.h"
 #include "schema/limits.h"
 
@@ -138,18 +138,20 @@ static int s_serve (program_t *self, const log_t *log)
     snprintf (beside, sizeof beside, "data/%s", self->settings.id);
     self->data_dir = self->settings.data ? strdup (self->settings.data)
                                          : config_beside (self->settings.config, beside);
-    node_options_t options = {.id = self->settings.id,
-                              .broker_endpoint = self->endpoint,
-                              .host = self->node->host,
-                              .port = (uint16_t)self->node->port,
-                              .direct_endpoint = self->direct_endpoint,
-                              .connections = (int)self->settings.connections,
-                              .client_output_bytes = self->settings.client_output_bytes,
-                              .output_bytes = self->settings.output_bytes,
-                              .shards = (uint32_t)self->cluster.shards,
-                              .max_value_bytes = self->cluster.max_value_bytes,
-                              .data_dir = self->data_dir,
-                              .log = log};
+    kv_node_options_t options = {.id = self->settings.id,
+                                 .broker_endpoint = self->endpoint,
+                                 .host = self->node->host,
+                                 .port = (uint16_t)self->node->port,
+                                 .direct_endpoint = self->direct_endpoint,
+                                 .connections = (int)self->settings.connections,
+                                 .client_output_bytes = self->settings.client_output_bytes,
+                                 .output_bytes = self->settings.output_bytes,
+                                 .shards = (uint32_t)self->cluster.shards,
+                                 .max_value_bytes = self->cluster.max_value_bytes,
+                                 .data_dir = self->data_dir,
+                                 .allow_unauthenticated = self->settings.allow_unauthenticated,
+                                 .log = log->write,
+                                 .log_context = log->context};
     return process_run (kv_node_actor, &options, log);
 }
 

@@ -44,6 +44,10 @@ SHELLS = [
     "actors/door.[ch]",        # a socket that is connected to
     "actors/door_guard.[ch]",  # watches the connections of a door
     "actors/process.[ch]",     # signals and the life of a process
+    "broker/kvdb_broker.h",    # what programs that embed an actor include,
+    "node/kvdb_node.h",
+    "broker/broker_options.[ch]",  # and what they give it
+    "node/node_options.[ch]",
 ]
 SHELL_NAMES = ["*_actor.c", "*_actor.h", "*_main.c"]
 PURE_FOLDERS = {"schema", "actors", "node", "broker"}
