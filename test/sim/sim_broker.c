@@ -8,7 +8,9 @@
 #include <stdlib.h>
 
 /* As in broker/broker_actor.c. */
-enum { POLL_MS = 10, STOP_MS = 1000, WAKE_US_MOST = 80, VALID_EVERY = 8 };
+enum { POLL_MS = 10, STOP_MS = 1000 };
+
+enum { IDLE_POLL_MS = 20, WAKE_US_MOST = 80, VALID_EVERY = 8 };
 
 enum { STATES = NODE_DOWN + 1, LONGEST_REQUEST_BYTES = 1 << 20 };
 
@@ -29,7 +31,10 @@ struct sim_broker {
     struct {
         node_state_t state; /* as last seen */
         uint64_t incarnation;
-        bool open; /* O2: what the router was told last */
+        bool open;        /* O2: what the router was told last */
+        bool lost;        /* O4: since it opened */
+        lane_t data;      /* O4: when it opened */
+        uint64_t stopped; /* O5: the incarnation that was told to; 0: none */
     } seen[KV_NODES_MAX];
     uint64_t refusals;
 };
@@ -179,6 +184,23 @@ static void s_flush_router (sim_broker_t *self)
         s_flush_node (self, node);
 }
 
+/* O4, O5 */
+static void s_check_open (sim_broker_t *self, uint32_t index)
+{
+    sim_t *sim = self->options.sim;
+    const node_t *node = coordinator_node (self->coordinator, index);
+    bool anew =
+        self->seen[index].data.size > 0 &&
+        !kv_slice_equal (s_lane_slice (&node->data), s_lane_slice (&self->seen[index].data));
+    if (anew && !self->seen[index].lost && node->data.size)
+        sim_fail (sim, "lanes", "%s opens with another lane, what it was sent is not lost",
+                  node->id);
+    if (self->seen[index].stopped && node->incarnation == self->seen[index].stopped)
+        sim_fail (sim, "K5", "%s, which was told to stop, opens again", node->id);
+    self->seen[index].data = node->data;
+    self->seen[index].lost = false;
+}
+
 static void s_verdict (sim_broker_t *self, const coordinator_effect_t *effect)
 {
     sim_t *sim = self->options.sim;
@@ -188,6 +210,7 @@ static void s_verdict (sim_broker_t *self, const coordinator_effect_t *effect)
     switch (effect->kind) {
     case COORDINATOR_OPEN:
         sim_count (sim, COUNT_ROUTER_OPEN);
+        s_check_open (self, node);
         router_node_open (self->router, node);
         return;
     case COORDINATOR_HOLD:
@@ -197,21 +220,32 @@ static void s_verdict (sim_broker_t *self, const coordinator_effect_t *effect)
     case COORDINATOR_LOST:
         sim_count (sim, COUNT_ROUTER_LOST);
         self->options.losses[node]++;
+        self->seen[node].lost = true;
         router_node_lost (self->router, node);
         return;
     case COORDINATOR_LEFT:
         sim_count (sim, COUNT_ROUTER_LEFT);
         self->options.losses[node]++;
+        self->seen[node].lost = true;
         router_node_left (self->router, node);
         return;
     case COORDINATOR_SEND: KV_UNREACHABLE ("no verdict");
     }
 }
 
-/* [1, number, ...]: each a byte. */
-static bool s_is_disconnect (kv_slice_t message)
+/* What the coordinator sends, as far as the oracles and the counts care. [1, number, ...]: each a
+ * byte. */
+static void s_note_sent (sim_broker_t *self, const coordinator_effect_t *effect)
 {
-    return message.size > 2 && message.data[2] == MESSAGE_DISCONNECT;
+    kv_slice_t message = blob_bytes (effect->body);
+    uint8_t number = message.size > 2 ? message.data[2] : 0;
+    if (number == MESSAGE_DISCONNECT)
+        sim_count (self->options.sim, COUNT_SENT_AWAY);
+    for (uint32_t i = 0; number == MESSAGE_SHUTDOWN && i < self->options.nodes; i++) {
+        const node_t *node = coordinator_node (self->coordinator, i);
+        if (kv_slice_equal (s_lane_slice (&node->data), s_lane_slice (&effect->lane)))
+            self->seen[i].stopped = node->incarnation;
+    }
 }
 
 static void s_flush_coordinator (sim_broker_t *self)
@@ -222,8 +256,7 @@ static void s_flush_coordinator (sim_broker_t *self)
             s_verdict (self, &effect);
             continue;
         }
-        if (s_is_disconnect (blob_bytes (effect.body)))
-            sim_count (self->options.sim, COUNT_SENT_AWAY);
+        s_note_sent (self, &effect);
         if (sim_door_send (self->nodes, s_lane_slice (&effect.lane), &effect.body, 1)) {
             coordinator_gone (self->coordinator, s_lane_slice (&effect.lane));
             s_look (self);
@@ -370,6 +403,7 @@ static void s_turn (void *context, uint64_t number)
     self->now_ms = sim_clock_local_ms (self->options.clock, sim_now (self->options.sim));
     self->view.now_ms = self->now_ms;
     bool more = s_drain_nodes (self);
+    s_flush_coordinator (self);
     if (!self->stop_ms)
         more = s_drain_clients (self) || more;
     s_take_gone (self);
@@ -386,7 +420,9 @@ static void s_turn (void *context, uint64_t number)
     }
     if (more)
         s_wake (self);
-    s_turn_at (self, sim_clock_when_us (self->options.clock, self->now_ms + POLL_MS));
+    /* While nothing waits, ticks only serve to notice silence: fewer will do. */
+    int64_t poll_ms = router_stats (self->router).waiting_requests ? POLL_MS : IDLE_POLL_MS;
+    s_turn_at (self, sim_clock_when_us (self->options.clock, self->now_ms + poll_ms));
 }
 
 /* ---- life -------------------------------------------------------------------------------------- */

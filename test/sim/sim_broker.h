@@ -1,13 +1,15 @@
 /* sim_broker - the shell of a broker (broker/broker_actor.c) over the simulated network and clock;
  * router, coordinator and broker_commands in it are the real ones. One of these is one process.
  *
- *   S1  as the actor: nodes' messages, then clients', then connections that have ended, then ticks,
- *       then effects: the router's first, in rounds.
+ *   S1  as the actor: nodes' messages and the verdicts on them, then clients', then connections that
+ *       have ended, then ticks, then effects: the router's first, in rounds.
  *
  * Oracles that look into it, at every turn or at some:
  *   O1  router_is_valid; the bound on its memory.
  *   O2  nothing is sent to a node that has not been opened since it was held, lost or left (K1).
  *   O3  K6: who has which lanes in which state.
+ *   O4  a node opens with another lane only after what it was sent on the former one is lost.
+ *   O5  K5: a process that was told to stop does not open again.
  *
  * Owner: the cluster. */
 #ifndef KVDB_TEST_SIM_SIM_BROKER_H

@@ -51,7 +51,8 @@ static void s_draw_limits (sim_random_t *random, sim_config_t *config)
 
 static sim_config_t s_draw_config (sim_random_t *random)
 {
-    static const uint32_t shards[] = {1, 1, 2, 3, 4, 4, 5, 8, 8, 16, 64, 128};
+    static const uint32_t shards[] = {1, 1, 1, 2, 2, 3,  3,  4,  4,  4,  5,  5,
+                                      6, 7, 8, 8, 8, 13, 16, 16, 32, 64, 128};
     static const uint32_t beacons[] = {20, 50, 50, 100};
     sim_config_t config = {.nodes = (uint32_t)sim_random_scale (random, 1, SIM_NODES_MAX),
                            .shards =
@@ -65,7 +66,7 @@ static sim_config_t s_draw_config (sim_random_t *random)
     config.grace_ms = config.beacon_ms * (uint32_t)sim_random_range (random, 5, 7);
     config.latency_most_us =
         config.latency_least_us + sim_random_scale (random, 50, config.mix.gentle ? 1000 : 8000);
-    config.lanes_keep = sim_random_percent (random, 50);
+    config.lanes_keep = sim_random_percent (random, 25);
     config.drift_ppm = sim_random_percent (random, 50) ? SIM_DRIFT_PPM_MAX : 200;
     config.window = (uint32_t)sim_random_range (random, 1, 4);
     config.requests = (uint32_t)sim_random_scale (random, 6, 40) / config.clients + 3;
