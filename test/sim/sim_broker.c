@@ -31,6 +31,7 @@ struct sim_broker {
     struct {
         node_state_t state; /* as last seen */
         uint64_t incarnation;
+        lane_t control;
         bool open;        /* O2: what the router was told last */
         bool lost;        /* O4: since it opened */
         lane_t data;      /* O4: when it opened */
@@ -59,6 +60,11 @@ static const int s_transition_counts[STATES][STATES] = {
     [NODE_DOWN] = {[NODE_JOINING] = COUNT_DOWN_JOINING},
 };
 
+static kv_slice_t s_lane_slice (const lane_t *lane)
+{
+    return kv_slice (lane->bytes, lane->size);
+}
+
 /* O3 */
 static void s_check_lanes (sim_broker_t *self, uint32_t index)
 {
@@ -80,7 +86,9 @@ static void s_look (sim_broker_t *self)
         s_check_lanes (self, i);
         node_state_t was = self->seen[i].state;
         bool anew = node->incarnation != self->seen[i].incarnation;
-        if (was != node->state || anew) {
+        bool rejoins =
+            !kv_slice_equal (s_lane_slice (&node->control), s_lane_slice (&self->seen[i].control));
+        if (was != node->state || anew || rejoins) {
             bool again = was == NODE_JOINING && node->state == NODE_JOINING;
             int which = s_transition_counts[was][node->state];
             if (which && (was != node->state || again))
@@ -90,6 +98,7 @@ static void s_look (sim_broker_t *self)
         }
         self->seen[i].state = node->state;
         self->seen[i].incarnation = node->incarnation;
+        self->seen[i].control = node->control;
         if (anew)
             self->options.admits (self->options.context, i, node->incarnation);
     }
@@ -112,11 +121,6 @@ static void s_check_router (sim_broker_t *self)
 }
 
 /* ---- sending ---------------------------------------------------------------------------------- */
-
-static kv_slice_t s_lane_slice (const lane_t *lane)
-{
-    return kv_slice (lane->bytes, lane->size);
-}
 
 static void s_flush_node (sim_broker_t *self, uint32_t node)
 {

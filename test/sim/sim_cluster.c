@@ -12,7 +12,7 @@ typedef struct {
 } process_t;
 
 typedef struct {
-    char id[16];
+    char id[24];
     sim_disk_t *disk; /* owned */
     process_t processes[SIM_PROCESSES_MAX];
     uint32_t process_count;
@@ -285,7 +285,7 @@ sim_client_t *sim_cluster_client (sim_cluster_t *self, uint32_t index)
 static void s_start_client (sim_cluster_t *self, uint32_t index)
 {
     const sim_config_t *config = &self->config;
-    char name[16];
+    char name[32];
     snprintf (name, sizeof name, "client%u", index + 1);
     sim_client_options_t options = {.sim = self->sim,
                                     .network = self->network,

@@ -230,7 +230,7 @@ static uint32_t s_found_members (const sim_seat_t *seat, const uint64_t *found, 
 {
     uint32_t members = 0;
     for (uint32_t i = 0; i < seat->keys->keys[key].name_count; i++)
-        members += found[i] >> key & 1;
+        members += (uint32_t)(found[i] >> key & 1);
     return members;
 }
 

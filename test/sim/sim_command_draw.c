@@ -368,7 +368,7 @@ static void s_draw_local (const sim_seat_t *seat, sim_command_t *self, writer_t 
     self->shape = COMMAND_LOCAL;
     s_note (seat, self, false);
     uint64_t draw = sim_random_below (seat->random, 20);
-    if (draw == 0 && seat->mix->shutdowns) {
+    if (draw < 3 && seat->mix->shutdowns) {
         char id[16];
         snprintf (id, sizeof id, "node%u",
                   1 + (unsigned)sim_random_below (seat->random, seat->mix->nodes));

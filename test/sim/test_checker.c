@@ -358,7 +358,7 @@ static void s_random_history (bed_t *bed, sim_random_t *random)
         /* It takes place at 10 * i, and its interval reaches into those of its neighbours. */
         int64_t from_us = 10 * i - sim_random_range (random, 0, 25);
         int64_t to_us = 10 * i + sim_random_range (random, 0, 25);
-        char text[8];
+        char text[16];
         snprintf (text, sizeof text, "%d", i);
         if (sim_random_percent (random, 50)) {
             bool unknown = sim_random_percent (random, 30);
