@@ -195,11 +195,8 @@ static bool s_accept (syntax_t *self, kv_slice_t argument)
             break;
     }
     for (size_t i = 0; i < self->count; i++) {
-        if (self->used[i] || !s_give (self, i, false, argument))
-            continue;
-        for (size_t j = 0; j < i && !s_is_optional (self->parts[i]); j++)
-            self->used[j] = true;
-        return true;
+        if (!self->used[i] && s_give (self, i, false, argument))
+            return true;
     }
     return false;
 }
@@ -344,13 +341,9 @@ void kv_complete (kv_slice_t line, const kv_words_t *nodes, kv_completion_t *out
     while (out->from > 0 && !s_is_space (line.data[out->from - 1]))
         out->from--;
     kv_slice_t typed = s_skip (line, out->from);
-    for (size_t i = 0; i < typed.size; i++) {
-        if (typed.data[i] == '"' || typed.data[i] == '\'') // H3
-            return;
-    }
     typed_t words = {.line = kv_line_make ()};
     const char *why;
-    if (kv_line_split (&words.line, kv_slice (line.data, out->from), &why) == KV_OK) {
+    if (kv_line_split (&words.line, kv_slice (line.data, out->from), &why) == KV_OK) { // H3
         s_strip (&words);
         const char *arguments = words.argc ? s_arguments (s_word (&words, 0)) : NULL;
         syntax_t syntax = s_syntax (arguments ? arguments : "");

@@ -7,8 +7,8 @@
  *   H1  an argument text is parts divided by spaces: `key` is wanted, `[NX|XX]` may be given,
  *       `[key value ...]` may be given again and again. A word in capitals stands for itself, any
  *       other for a value.
- *   H2  wanted parts are taken in order, optional ones in any; a wanted part ends those before it.
- *   H3  a word in quotes is never completed.
+ *   H2  wanted parts are taken in order, optional ones in any.
+ *   H3  within quotes nothing is completed.
  *
  * Pure; owner: one thread. */
 #ifndef KVDB_CLIENT_KV_COMPLETE_H
