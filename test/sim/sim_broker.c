@@ -31,6 +31,7 @@ struct sim_broker {
     struct {
         node_state_t state; /* as last seen */
         uint64_t incarnation;
+        int64_t heard_ms;
         lane_t control;
         bool open;        /* O2: what the router was told last */
         bool lost;        /* O4: since it opened */
@@ -77,6 +78,17 @@ static void s_check_lanes (sim_broker_t *self, uint32_t index)
                   node->data.size ? "a" : "no");
 }
 
+/* O6 */
+static void s_check_replaced (sim_broker_t *self, uint32_t index)
+{
+    node_state_t was = self->seen[index].state;
+    bool there = was != NODE_ABSENT && was != NODE_DOWN;
+    int64_t silent_ms = self->now_ms - self->seen[index].heard_ms;
+    if (there && silent_ms <= (int64_t)self->options.grace_ms)
+        sim_fail (self->options.sim, "K2", "a process of node %u is replaced, heard %lld ms ago",
+                  index + 1, (long long)silent_ms);
+}
+
 /* After every call of the coordinator. */
 static void s_look (sim_broker_t *self)
 {
@@ -96,7 +108,10 @@ static void s_look (sim_broker_t *self)
             sim_trace (sim, "broker", "", "has %s as %s, was %s", node->id,
                        node_state_name (node->state), node_state_name (was));
         }
+        if (anew)
+            s_check_replaced (self, i);
         self->seen[i].state = node->state;
+        self->seen[i].heard_ms = node->heard_ms;
         self->seen[i].incarnation = node->incarnation;
         self->seen[i].control = node->control;
         if (anew)

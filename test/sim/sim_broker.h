@@ -10,6 +10,7 @@
  *   O3  K6: who has which lanes in which state.
  *   O4  a node opens with another lane only after what it was sent on the former one is lost.
  *   O5  K5: a process that was told to stop does not open again.
+ *   O6  K2: a process that has been heard within a grace is not replaced.
  *
  * Owner: the cluster. */
 #ifndef KVDB_TEST_SIM_SIM_BROKER_H
