@@ -67,179 +67,6 @@ void exchange_destroy (exchange_t **self_p)
     free (self);
 }
 
-/* --- Flights --- */
-
-void flight_prepare (flight_t *flight, const kv_batch_t *batch, uint32_t deadline_ms)
-{
-    *flight = (flight_t){.commands = batch->count, .fresh = true};
-    writer_t *request = &flight->encoded;
-    *request = writer_make (batch->commands.size + BATCH_REQUEST_BYTES_MAX);
-    KV_ASSERT (writer_claim (request, request->limit) != NULL); /* one allocation */
-    writer_reset (request);
-    size_t at = batch_request (batch, deadline_ms, request);
-    KV_ASSERT (!request->overflow);
-    flight->body = kv_slice (request->data + at, batch->commands.size);
-}
-
-void flight_clear (flight_t *flight)
-{
-    KV_ASSERT (!flight->live);
-    writer_free (&flight->encoded);
-    blob_unref (&flight->request);
-    blob_unref (&flight->reply);
-    gather_destroy (&flight->gather);
-    free (flight->pieces);
-    free (flight->travels);
-    free (flight->keys);
-    flight->pieces = NULL;
-    flight->travels = NULL;
-    flight->keys = NULL;
-}
-
-void exchange_add (exchange_t *self, flight_t *flight, int64_t now_ms)
-{
-    KV_ASSERT (!flight->live && !flight->done); // E1
-    flight->ticket = self->next_id++;           // E4
-    batch_set_id (&flight->encoded, flight->ticket);
-    flight->request = blob_from_writer (&flight->encoded);
-    flight->expires_ms = now_ms + self->options.timeout_ms;
-    flight->live = true;
-    flight->previous = self->last;
-    if (self->last)
-        self->last->next = flight;
-    else
-        self->first = flight;
-    self->last = flight;
-    exchange_wait (self, flight);
-}
-
-void exchange_wait (exchange_t *self, flight_t *flight)
-{
-    self->dirty = true;
-    if (flight->waiting)
-        return;
-    flight_t *before = self->last_waiting;
-    while (before && before->ticket > flight->ticket)
-        before = before->previous_waiting;
-    flight->waiting = true;
-    flight->previous_waiting = before;
-    flight->next_waiting = before ? before->next_waiting : self->first_waiting;
-    if (flight->next_waiting)
-        flight->next_waiting->previous_waiting = flight;
-    else
-        self->last_waiting = flight;
-    if (before)
-        before->next_waiting = flight;
-    else
-        self->first_waiting = flight;
-}
-
-void exchange_stop_waiting (exchange_t *self, flight_t *flight)
-{
-    if (!flight->waiting)
-        return;
-    flight->waiting = false;
-    if (flight->previous_waiting)
-        flight->previous_waiting->next_waiting = flight->next_waiting;
-    else
-        self->first_waiting = flight->next_waiting;
-    if (flight->next_waiting)
-        flight->next_waiting->previous_waiting = flight->previous_waiting;
-    else
-        self->last_waiting = flight->previous_waiting;
-}
-
-static void s_unlink (exchange_t *self, flight_t *flight)
-{
-    exchange_stop_waiting (self, flight);
-    KV_ASSERT (flight->live); // E1
-    flight->live = false;
-    if (flight->previous)
-        flight->previous->next = flight->next;
-    else
-        self->first = flight->next;
-    if (flight->next)
-        flight->next->previous = flight->previous;
-    else
-        self->last = flight->previous;
-}
-
-/* Takes a flight out of a part. Returns whether nothing is left in it. */
-static bool s_leave_part (exchange_t *self, flight_t *flight, part_t *part)
-{
-    bool used = part->asks;
-    bool left = false;
-    for (uint32_t i = 0; i < part->run_count; i++) {
-        run_t *run = &part->runs[i];
-        if (run->flight == flight) {
-            direct_let_go (self, run);
-            run->flight = NULL;
-            left = true;
-        }
-        used = used || run->flight;
-    }
-    flight->parts -= left;
-    return left && !used;
-}
-
-/* Takes a flight out of all it travels in; a part with nothing left in it is over. */
-static void s_leave_parts (exchange_t *self, flight_t *flight)
-{
-    for (uint32_t i = 0; i < self->place_count && flight->parts > 0; i++) {
-        for (part_t *part = self->places[i]->oldest; part && flight->parts > 0;) {
-            part_t *next = part->next;
-            if (s_leave_part (self, flight, part))
-                exchange_end_part (self, &part);
-            part = next;
-        }
-    }
-    KV_ASSERT (flight->parts == 0);
-}
-
-void exchange_remove (exchange_t *self, flight_t *flight)
-{
-    s_leave_parts (self, flight);
-    s_unlink (self, flight);
-}
-
-flight_t *exchange_find (const exchange_t *self, uint64_t ticket)
-{
-    flight_t *flight = self->last;
-    while (flight && flight->ticket > ticket)
-        flight = flight->previous;
-    return flight && flight->ticket == ticket ? flight : NULL;
-}
-
-flight_t *exchange_oldest (const exchange_t *self)
-{
-    return self->first;
-}
-
-void exchange_finish (exchange_t *self, flight_t *flight, kv_status_t status)
-{
-    s_leave_parts (self, flight);
-    s_unlink (self, flight);
-    flight->status = status;
-    flight->done = true;
-    flight->next_done = NULL;
-    if (self->last_done)
-        self->last_done->next_done = flight;
-    else
-        self->first_done = flight;
-    self->last_done = flight;
-}
-
-flight_t *exchange_next_done (exchange_t *self)
-{
-    flight_t *flight = self->first_done;
-    if (flight) {
-        self->first_done = flight->next_done;
-        if (!self->first_done)
-            self->last_done = NULL;
-    }
-    return flight;
-}
-
 /* --- Places --- */
 
 uint32_t exchange_place_count (const exchange_t *self)
@@ -369,6 +196,15 @@ static void s_encode (exchange_t *self, part_t *part)
     part->message = blob_from_writer (&out);
 }
 
+static void s_put_out (exchange_t *self, part_t *part)
+{
+    if (self->last_out)
+        self->last_out->next_out = part;
+    else
+        self->first_out = part;
+    self->last_out = part;
+}
+
 void exchange_launch (exchange_t *self, part_t *part, int64_t now_ms)
 {
     place_t *place = self->places[part->place];
@@ -383,11 +219,7 @@ void exchange_launch (exchange_t *self, part_t *part, int64_t now_ms)
         place->oldest = part;
     place->newest = part;
     place->part_count++;
-    if (self->last_out)
-        self->last_out->next_out = part;
-    else
-        self->first_out = part;
-    self->last_out = part;
+    s_put_out (self, part);
 }
 
 void exchange_seal (exchange_t *self, uint32_t place, int64_t now_ms)
@@ -509,9 +341,8 @@ blob_t *part_message (const part_t *part)
     return part->message;
 }
 
-void exchange_unsent (exchange_t *self, part_t *part)
+static void s_take_back (exchange_t *self, part_t *part)
 {
-    self->places[part->place]->open = false;
     for (uint32_t i = 0; i < part->run_count; i++) {
         const run_t *run = &part->runs[i];
         if (self->options.direct)
@@ -519,6 +350,25 @@ void exchange_unsent (exchange_t *self, part_t *part)
         exchange_wait (self, run->flight);
     }
     exchange_end_part (self, &part);
+}
+
+/* With it go those behind it for the same place, which must not overtake it (E3). */
+void exchange_unsent (exchange_t *self, part_t *part)
+{
+    uint32_t place = part->place;
+    self->places[place]->open = false;
+    s_take_back (self, part);
+    part_t *other = self->first_out;
+    self->first_out = self->last_out = NULL;
+    while (other) {
+        part_t *next = other->next_out;
+        other->next_out = NULL;
+        if (other->place == place)
+            s_take_back (self, other);
+        else
+            s_put_out (self, other);
+        other = next;
+    }
 }
 
 /* --- Receiving --- */
@@ -543,6 +393,16 @@ static void s_fail_part (exchange_t *self, part_t *part, kv_status_t status)
     }
 }
 
+/* Whether several flights travel in it; one may have several runs. */
+static bool s_is_merged (const part_t *part)
+{
+    for (uint32_t i = 1; i < part->run_count; i++) {
+        if (part->runs[i].flight != part->runs[0].flight)
+            return true;
+    }
+    return false;
+}
+
 /* E6 */
 static void s_send_apart (exchange_t *self, part_t *part)
 {
@@ -562,9 +422,12 @@ static void s_hand_out (exchange_t *self, part_t *part, blob_t *body, reply_t *r
                         int64_t now_ms)
 {
     bool refused = reply->count != part->commands;
+    const reply_t only = *reply;
     for (uint32_t i = 0; i < part->run_count; i++) {
         const run_t *run = &part->runs[i];
         flight_t *flight = run->flight;
+        if (refused)
+            *reply = only; /* the same for every run */
         if (flight && self->options.direct) {
             direct_results (self, run, body, reply, refused, now_ms);
             continue;
@@ -601,7 +464,7 @@ static void s_take (exchange_t *self, part_t *part, blob_t *body, int64_t now_ms
         status = KV_CORRUPT;
     if (status)
         s_fail_part (self, part, status);
-    else if (reply.count != part->commands && part->run_count > 1)
+    else if (reply.count != part->commands && s_is_merged (part))
         s_send_apart (self, part);
     else
         s_hand_out (self, part, body, &reply, now_ms);

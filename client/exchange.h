@@ -15,8 +15,10 @@
  *
  *   E1  a flight is live, or done once; after exchange_remove it is neither.
  *   E2  what may have been executed and writes is never sent again.
- *   E3  pieces for one shard leave in the order of their flights' tickets. After one was sent back,
- *       those behind it wait until no piece of the shard is on its way.
+ *   E3  pieces for one shard leave in the order of their flights' tickets, and are on their way to one
+ *       place only. After one was sent back, those behind it wait until no piece of the shard is on
+ *       its way. (What is on its way behind one that is sent back overtakes it if the server takes
+ *       the second and not the first: it refused for a moment, or became the owner in between.)
  *   E4  ids of parts and tickets come from one counter and are never used twice; a reply that bears
  *       no living part's id, or comes from another place than its part went to, is dropped.
  *   E5  with `window` > 0 at most so many parts younger than SLOW_MS are on their way to a place;
@@ -141,7 +143,8 @@ part_t *exchange_next_part (exchange_t *self, int64_t now_ms);
 uint32_t part_place (const part_t *part);
 blob_t *part_message (const part_t *part);
 
-/* The part could not be handed over: its contents wait again, and its place is closed. */
+/* The part could not be handed over: its contents wait again, with those of all parts behind it for
+ * its place, which is closed. */
 void exchange_unsent (exchange_t *self, part_t *part);
 
 /* Parts on their way to the place. */

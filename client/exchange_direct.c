@@ -163,7 +163,8 @@ static bool s_may_leave (exchange_t *self, const flight_t *flight, uint32_t inde
     shard_state_t *shard = s_shard (self, &flight->pieces[index]);
     if (shard && shard->stuck_pass == self->pass)
         return false;
-    bool in_order = !shard || !shard->bounced || shard->sent == 0;
+    bool in_order =
+        !shard || shard->sent == 0 || (!shard->bounced && shard->place == (uint16_t)place);
     if (in_order && s_is_ready (self, &flight->travels[index], place, now_ms)) {
         if (shard)
             shard->bounced = false;
@@ -185,8 +186,10 @@ static void s_plan_flight (exchange_t *self, flight_t *flight, int64_t now_ms)
         if (!s_may_leave (self, flight, i, place, now_ms))
             continue;
         shard_state_t *shard = s_shard (self, piece);
-        if (shard)
+        if (shard) {
             shard->sent++;
+            shard->place = (uint16_t)place;
+        }
         travel->state = TRAVEL_SENT;
         travel->place = (uint16_t)place;
         flight->held--;

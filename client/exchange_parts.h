@@ -52,6 +52,7 @@ typedef struct {
 /* E3 */
 typedef struct {
     uint32_t sent;       /* pieces on their way */
+    uint16_t place;      /* where to; all to the same */
     bool bounced;        /* one was sent back, and has not left again */
     uint64_t stuck_pass; /* the planning in which a piece could not leave */
 } shard_state_t;
@@ -83,10 +84,12 @@ struct exchange {
     uint32_t touched_count;
 };
 
-/* exchange.c */
+/* exchange_flights.c */
 void exchange_finish (exchange_t *self, flight_t *flight, kv_status_t status);
 void exchange_wait (exchange_t *self, flight_t *flight);
 void exchange_stop_waiting (exchange_t *self, flight_t *flight);
+
+/* exchange.c */
 void exchange_enlist (exchange_t *self, uint32_t place, flight_t *flight, uint32_t first,
                       uint32_t count, size_t bytes);
 void exchange_seal (exchange_t *self, uint32_t place, int64_t now_ms);

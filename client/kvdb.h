@@ -35,7 +35,8 @@
  * deadline_ms: UNAVAILABLE, it was not executed, or OUTCOME_UNKNOWN, it writes and was not answered,
  * stand in the replies. A batch fails as a whole only if nodes were never learnt of:
  * KV_UNAVAILABLE, or KV_NOT_SUPPORTED if the server is no broker.
- * The order of commands on one shard stays that of sending, retries included.
+ * The order of commands on one shard stays that of sending, also where shards move; but what a node
+ * refuses for a moment may be overtaken by batches that were on their way behind it.
  *
  * Threads: a client and what was made of it belong to one thread at a time; several clients may be
  * used in parallel. A client with options.shared may be used by any number of threads at once; its

@@ -32,6 +32,7 @@ typedef struct {
     pthread_barrier_t bound;
     atomic_bool stop;
     atomic_uint commands;
+    atomic_uint messages;
     atomic_bool doubled;
     bool refused; /* the endpoint could not be bound */
 } fake_server_t;
@@ -130,6 +131,7 @@ static inline void fake_handle (fake_server_t *self, void *socket, zmq_msg_t *ad
 {
     request_t request;
     const char *why;
+    atomic_fetch_add (&self->messages, 1);
     command_t command = command_make ();
     writer_t out = writer_make (SIZE_MAX);
     if (request_decode (body, &request, &why) != KV_OK)
