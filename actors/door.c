@@ -1,5 +1,6 @@
 #include "actors/door.h"
 
+#include "actors/handover.h"
 #include "actors/clock.h"
 #include "actors/door_guard.h"
 #include "schema/limits.h"
@@ -286,6 +287,7 @@ static kv_slice_t s_bytes (zmq_msg_t *frame)
 
 static void s_release_frame (void *owner)
 {
+    handover_give (zmq_msg_data (owner)); /* over inproc the sender frees it */
     zmq_msg_close (owner);
     free (owner);
 }
@@ -315,6 +317,8 @@ static bool s_next_frame (door_t *self, zmq_msg_t *frame)
     while (rc < 0 && errno == EINTR);
     if (rc < 0)
         zmq_msg_close (frame);
+    else
+        handover_take (zmq_msg_data (frame));
     return rc >= 0;
 }
 
@@ -461,6 +465,7 @@ static bool s_send_frame (door_t *self, zmq_msg_t *frame, bool more)
 {
     int flags = ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0);
     int rc;
+    handover_give (zmq_msg_data (frame));
     do
         rc = zmq_msg_send (frame, self->router, flags);
     while (rc < 0 && errno == EINTR);
@@ -490,7 +495,7 @@ typedef struct {
 /* Called by any thread. */
 static void s_on_sent (void *data, void *hint)
 {
-    (void)data;
+    handover_take (data);
     sent_t *sent = hint;
     if (sent->account)
         door_account_release (sent->account, blob_bytes (sent->body).size);

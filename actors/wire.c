@@ -1,5 +1,7 @@
 #include "actors/wire.h"
 
+#include "actors/handover.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,7 +59,7 @@ void wire_close (void **socket_p, int linger_ms)
 
 static void s_free_sent (void *data, void *blob)
 {
-    (void)data;
+    handover_take (data);
     blob_t *sent = blob;
     blob_unref (&sent);
 }
@@ -71,6 +73,7 @@ static int s_send_frame (void *socket, blob_t *blob, bool more)
     int rc =
         zmq_msg_init_data (&message, (void *)(uintptr_t)bytes.data, bytes.size, s_free_sent, blob);
     KV_ASSERT (rc == 0);
+    handover_give (zmq_msg_data (&message));
     rc = zmq_msg_send (&message, socket, ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0));
     if (rc < 0)
         zmq_msg_close (&message);
@@ -95,6 +98,7 @@ kv_status_t wire_send (void *socket, blob_t **frames, size_t count)
 
 static void s_close_received (void *owner)
 {
+    handover_give (zmq_msg_data (owner)); /* over inproc the sender frees it */
     zmq_msg_close (owner);
     free (owner);
 }
@@ -127,6 +131,7 @@ kv_status_t wire_receive (void *socket, blob_t **frames, size_t most, size_t *co
             zmq_msg_close (&message);
             break;
         }
+        handover_take (zmq_msg_data (&message));
         more = zmq_msg_more (&message);
         too_many = too_many || *count == most;
         if (too_many)
