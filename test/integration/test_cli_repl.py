@@ -16,6 +16,13 @@ WAIT = 30
 needs_tmux = unittest.skipIf(shutil.which("tmux") is None, "tmux is not installed; config/packages lists it")
 
 
+def arguments(path):
+    try:
+        return path.read_bytes().split(b"\0")
+    except OSError:
+        return []  # it has just ended
+
+
 class Screen:
     """A shell in a tmux of its own; what it shows is waited for, never slept for."""
 
@@ -251,12 +258,13 @@ class Repl(unittest.TestCase):
         screen.wait(r"> EXIT\n[$#]$")
 
     def test_a_signal_ends_it_with_the_terminal_restored(self):
-        screen = self.start()
+        screen = self.start("--history", str(self.folder / "ended"))
         screen.type("GET")
         screen.wait(r"> GET key$")
-        children = subprocess.run(["pgrep", "-f", f"connect --port {self.cluster.port}$"], capture_output=True, check=True)
-        for pid in children.stdout.split():
-            os.kill(int(pid), signal.SIGTERM)
+        words = str(self.folder / "ended").encode()
+        children = [path.parent.name for path in pathlib.Path("/proc").glob("[0-9]*/cmdline") if words in arguments(path)]
+        self.assertEqual(len(children), 1)
+        os.kill(int(children[0]), signal.SIGTERM)
         screen.wait(r"^left=143$")
         screen.enter("stty -a")
         screen.wait(r"[^-]icanon")
