@@ -157,8 +157,9 @@ static void s_send (kv_client_t *self, part_t *part)
         seat->check = CHECK_DUE;
         return;
     }
-    /* Sending may have swallowed the edge that told of a reply to an earlier message (H2). */
-    if (exchange_in_flight (self->exchange, place) > 1 && seat->check == CHECK_CLEAN)
+    /* Sending may have swallowed the edge that told of a reply to an earlier message, also to one
+     * that nobody waits for any more (H2). */
+    if (seat->check == CHECK_CLEAN)
         seat->check = CHECK_DUE;
 }
 
