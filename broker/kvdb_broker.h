@@ -38,7 +38,7 @@
  * zactor_destroy, in any order with the nodes and clients; it returns once the actor has ended. Send
  * the actor nothing else (its pipe holds two messages of its own at most, so it never blocks).
  *
- * Sockets: 5 of ZeroMQ's beside the pipe's 2; czmq allows 1024 in a process, zsys_set_max_sockets
+ * Sockets: 6 of ZeroMQ's beside the pipe's 2; czmq allows 1024 in a process, zsys_set_max_sockets
  * changes that. Files: data_dir only. */
 #ifndef KVDB_BROKER_H
 #define KVDB_BROKER_H

@@ -26,8 +26,8 @@
  * of errors, ownership, the process, threads, what czmq takes, and stopping (E1-E3) holds here, too.
  *
  * Sockets: 2 of ZeroMQ's beside the pipe's 2, with a direct door 5. Files: data_dir only. A broker
- * that comes back is found again, over tcp and inproc; the data of this version is in memory, and
- * ends with the actor. */
+ * that comes back is found again, over tcp and inproc, if its data_dir says that it is the same. The
+ * data of this version is in memory, and ends with the actor. */
 #ifndef KVDB_NODE_H
 #define KVDB_NODE_H
 

@@ -603,6 +603,36 @@ static void test_last_replies_are_taken_though_the_control_lane_has_ended (void 
     assert_string_equal (s_effects (bed), "");
 }
 
+static void test_end_of_the_broker_is_told_to_those_that_are_there (void **state)
+{
+    bed_t *bed = *state;
+    s_up (bed);
+    s_ready (bed, "e", "n1", 1);
+    s_effects (bed);
+    coordinator_close (bed->coordinator);
+    assert_string_equal (s_effects (bed), "c<-DISCONNECT;e<-DISCONNECT;");
+}
+
+static void test_node_without_a_port_has_no_endpoint (void **state)
+{
+    bed_t *bed = *state;
+    coordinator_effect_t effect;
+    message_t message;
+    kv_slice_t text;
+    coordinator_add_node (bed->coordinator, "n3", "host3", 0);
+    s_ready (bed, "c", "n3", 1);
+    for (int i = 0; i < 2; i++) {
+        assert_true (coordinator_next_effect (bed->coordinator, &effect));
+        assert_int_equal (message_decode (blob_bytes (effect.body), &message), KV_OK);
+        if (i == 0)
+            blob_unref (&effect.body);
+    }
+    for (size_t i = 0; i < 8; i++)
+        assert_int_equal (reader_bytes (&message.shards.nodes, &text), KV_OK);
+    assert_int_equal (text.size, 0);
+    blob_unref (&effect.body);
+}
+
 static void test_stop_is_said_once_however_many_ask (void **state)
 {
     bed_t *bed = *state; // K5
@@ -788,6 +818,8 @@ int main (void)
         CASE (test_nodes_do_not_mix),
         CASE (test_node_asks_to_stop_and_says_its_last_word),
         CASE (test_last_replies_are_taken_though_the_control_lane_has_ended),
+        CASE (test_end_of_the_broker_is_told_to_those_that_are_there),
+        CASE (test_node_without_a_port_has_no_endpoint),
         CASE (test_stop_is_said_once_however_many_ask),
         CASE (test_stop_of_a_node_that_is_not_there),
         CASE (test_stopped_process_that_joins_again_is_told_again),
