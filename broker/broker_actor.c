@@ -285,6 +285,7 @@ static void s_build (broker_t *self)
                                .local = broker_local_command,
                                .node_name = broker_node_name,
                                .context = &self->view};
+    random_bytes (&router.first_generation, sizeof router.first_generation);
     self->router = router_new (&router, self->now_ms);
     self->view = (broker_view_t){.coordinator = self->coordinator,
                                  .router = self->router,

@@ -28,7 +28,7 @@ router_t *router_new (const router_options_t *options, int64_t now_ms)
     KV_ASSERT (self != NULL);
     self->options = *options;
     timer_wheel_init (&self->wheel, now_ms);
-    self->parts = part_table_new ();
+    self->parts = part_table_new (options->first_generation);
     self->live.next = self->live.previous = &self->live;
     const shard_map_t *map = options->map;
     self->load.queued = calloc (map->shards, sizeof *self->load.queued);
@@ -208,7 +208,6 @@ void router_unsent (router_t *self, uint64_t tag)
     uint32_t node = part->node;
     s_hold_part (self, part);
     router_node_hold (self, node); /* N2: nothing may overtake what is held again */
-    s_recall_effects (self, node);
 }
 
 void router_node_hold (router_t *self, uint32_t node)

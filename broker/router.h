@@ -42,6 +42,7 @@ typedef struct {
     uint64_t queue_bytes;          /* N4, N6 */
     uint32_t shard_queue_commands; /* N4 */
     uint32_t deadline_ms;          /* of requests that name none */
+    uint32_t first_generation;     /* of tags; random, so that another broker's do not match */
     /* Answers a command that concerns no shard: writes one result, or asks to wait for a node. */
     router_local_t (*local) (void *context, const command_t *command, writer_t *result,
                              uint32_t *node);

@@ -106,12 +106,14 @@ struct part_table {
     size_t count;
     part_t *spare; /* memory of whole parts, which come and go with every request */
     uint32_t spare_count;
+    uint32_t first_generation; /* of a slot's first part */
 };
 
-part_table_t *part_table_new (void)
+part_table_t *part_table_new (uint32_t first_generation)
 {
     part_table_t *self = calloc (1, sizeof *self);
     KV_ASSERT (self != NULL);
+    self->first_generation = first_generation;
     self->first_free = NO_SLOT;
     return self;
 }
@@ -138,7 +140,8 @@ static void s_grow (part_table_t *self)
     self->slots = realloc (self->slots, capacity * sizeof *self->slots);
     KV_ASSERT (self->slots != NULL);
     for (uint32_t i = capacity; i-- > self->capacity;) {
-        self->slots[i] = (table_slot_t){.generation = 1, .next_free = self->first_free};
+        self->slots[i] =
+            (table_slot_t){.generation = self->first_generation, .next_free = self->first_free};
         self->first_free = i;
     }
     self->capacity = capacity;

@@ -78,7 +78,9 @@ blob_t *pending_gather_reply (const pending_t *self);
 /* Sets the reply, takes it over, and releases what the request held for it. */
 void pending_finish (pending_t *self, blob_t *reply);
 
-part_table_t *part_table_new (void);
+/* Generations begin at `first_generation`: a random one keeps replies to an earlier broker's tags
+ * from matching. */
+part_table_t *part_table_new (uint32_t first_generation);
 void part_table_destroy (part_table_t **self_p);
 
 /* A part with all of the request's pieces, which goes out as it came. */
