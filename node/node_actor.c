@@ -8,6 +8,7 @@
 #include "actors/wire.h"
 #include "node/executor.h"
 #include "node/node_options.h"
+#include "node/reply_lane.h"
 #include "schema/bundle.h"
 #include "schema/limits.h"
 
@@ -21,13 +22,11 @@ enum {
     TEND_MS = 100,   /* how often the direct door looks after its connections */
     HIGH_WATER_MARK = 10000,
     EXPIRE_BUDGET = 256,
-    REPLY_BUNDLE_BYTES = 256 * 1024 /* replies are sent once this much has come together */
+    TURN_MS = 20, /* how long requests are run before everything else has its turn */
+    STALL_MS = 1, /* how long to wait for replies to be sent */
+    UNSENT_BYTES_MAX =
+        64 * 1024 * 1024 /* no requests are run while as many of replies are unsent */
 };
-
-typedef struct {
-    uint64_t tag;
-    size_t bytes;
-} reply_part_t;
 
 typedef struct {
     node_options_t *given; /* what follows is of it */
@@ -49,9 +48,11 @@ typedef struct {
     int64_t now_ms, next_call_ms, next_tick_ms, next_tend_ms;
     int64_t taken_since_ms; /* 0: not refused; else since when, because the id is taken */
     int64_t stop_ms;        /* 0: not stopping; else when it ends in any case */
-    writer_t replies;
-    reply_part_t parts[KV_BUNDLE_PARTS_MAX];
-    uint32_t part_count;
+    reply_lane_t *replies;
+    bundle_t work; /* what of the bundle in work_frames has not run yet */
+    blob_t *work_frames[KV_BUNDLE_FRAMES_MAX];
+    kv_slice_t work_bytes[KV_BUNDLE_FRAMES_MAX];
+    size_t work_count;    /* frames; 0: there is no such bundle */
     uint64_t undecodable; /* requests at the direct door that had not even an id */
     blob_t *frames[KV_BUNDLE_FRAMES_MAX];
     bool ended;
@@ -132,8 +133,17 @@ static void s_call (node_t *self)
     self->next_call_ms = self->now_ms + CALL_MS;
 }
 
+static void s_drop_work (node_t *self)
+{
+    while (self->work_count > 0)
+        blob_unref (&self->work_frames[--self->work_count]);
+    self->work = (bundle_t){0};
+}
+
+/* What the broker we knew has asked is nobody's any more: another one's tags may be the same. */
 static void s_call_again (node_t *self)
 {
+    s_drop_work (self);
     self->welcomed = false;
     self->serving = false;
     self->next_call_ms = self->now_ms + CALL_MS;
@@ -296,31 +306,26 @@ static void s_drain_control (node_t *self)
 /* One message with the replies of all requests since the last one. */
 static void s_flush_replies (node_t *self)
 {
-    if (self->part_count == 0)
-        return;
-    writer_t head = writer_make (SIZE_MAX);
-    bundle_head_begin (&head, MESSAGE_REPLIES, self->epoch, self->part_count);
-    for (uint32_t i = 0; i < self->part_count; i++)
-        bundle_head_part (&head, self->parts[i].tag, self->parts[i].bytes);
-    blob_t *frames[2] = {blob_from_writer (&head), blob_from_writer (&self->replies)};
-    self->part_count = 0;
-    if (wire_send (self->data, frames, 2))
+    blob_t *frames[2];
+    size_t count = reply_lane_finish (self->replies, self->epoch, frames);
+    if (count > 0 && wire_send (self->data, frames, count))
         log_event (self->log, KV_LOG_WARN, "event=replies_dropped node=%s", self->options->id);
 }
 
 static void s_run (node_t *self, uint64_t tag, kv_slice_t body)
 {
-    if (self->part_count == KV_BUNDLE_PARTS_MAX || self->replies.size >= REPLY_BUNDLE_BYTES)
+    if (reply_lane_is_full (self->replies))
         s_flush_replies (self);
-    size_t start = self->replies.size;
-    kv_status_t status = executor_run (self->executor, body, clock_wall_ms (), &self->replies);
-    if (status) {
+    writer_t *reply = reply_lane_writer (self->replies);
+    size_t start = reply->size;
+    if (executor_run (self->executor, body, clock_wall_ms (), reply)) {
         /* The broker checks what it passes on, so this is a defect of one of the two; the request
          * runs into its deadline there. */
         log_event (self->log, KV_LOG_ERROR, "event=undecodable_request node=%s", self->options->id);
+        writer_cut (reply, start);
         return;
     }
-    self->parts[self->part_count++] = (reply_part_t){tag, self->replies.size - start};
+    reply_lane_add (self->replies, tag);
 }
 
 static void s_last_word (node_t *self)
@@ -331,41 +336,62 @@ static void s_last_word (node_t *self)
     s_end (self, false, "the broker has let it go");
 }
 
-static void s_data_message (node_t *self, size_t count)
+/* A turn is over: the control lane, the timers and other clients have theirs. */
+static bool s_turn_is_over (const node_t *self)
 {
-    kv_slice_t slices[KV_BUNDLE_FRAMES_MAX] = {0};
-    for (size_t i = 0; i < count; i++)
-        slices[i] = blob_bytes (self->frames[i]);
-    bundle_t bundle;
-    message_t message;
-    if (bundle_open (&bundle, slices, count) == KV_OK && bundle.type == MESSAGE_REQUESTS) {
-        uint64_t tag;
-        kv_slice_t part;
-        while (bundle_next (&bundle, &tag, &part, NULL) == KV_OK)
-            s_run (self, tag, part);
-        return;
-    }
-    if (count == 1 && message_decode (slices[0], &message) == KV_OK &&
-        message.type == MESSAGE_SHUTDOWN) {
-        s_last_word (self);
-        return;
-    }
-    log_event (self->log, KV_LOG_WARN, "event=malformed_message lane=data");
+    return clock_ms () - self->now_ms >= TURN_MS;
 }
 
+static bool s_is_stalled (const node_t *self)
+{
+    return reply_lane_unsent_bytes (self->replies) >= UNSENT_BYTES_MAX;
+}
+
+/* Runs what is left of the bundle in hand, as far as the turn goes. */
+static void s_work (node_t *self)
+{
+    uint64_t tag;
+    kv_slice_t part;
+    while (!s_turn_is_over (self) && !s_is_stalled (self)) {
+        if (bundle_next (&self->work, &tag, &part, NULL) != KV_OK) {
+            s_drop_work (self);
+            return;
+        }
+        s_run (self, tag, part);
+    }
+}
+
+/* A message of the data lane lies in work_frames: a bundle stays there until its parts have run. */
+static void s_data_message (node_t *self)
+{
+    message_t message;
+    for (size_t i = 0; i < self->work_count; i++)
+        self->work_bytes[i] = blob_bytes (self->work_frames[i]);
+    if (bundle_open (&self->work, self->work_bytes, self->work_count) == KV_OK &&
+        self->work.type == MESSAGE_REQUESTS)
+        return;
+    if (self->work_count == 1 && message_decode (self->work_bytes[0], &message) == KV_OK &&
+        message.type == MESSAGE_SHUTDOWN)
+        s_last_word (self);
+    else if (self->work_count > 0)
+        log_event (self->log, KV_LOG_WARN, "event=malformed_message lane=data");
+    s_drop_work (self);
+}
+
+/* Whether there may be more to do at once. */
 static bool s_drain_data (node_t *self)
 {
-    size_t count;
     int i = 0;
     for (; i < KV_MESSAGES_PER_DRAIN_MAX && !self->ended; i++) {
-        if (wire_receive (self->data, self->frames, KV_BUNDLE_FRAMES_MAX, &count))
+        s_work (self);
+        if (self->work_count || s_turn_is_over (self) || s_is_stalled (self))
             break;
-        s_data_message (self, count);
-        for (size_t f = 0; f < count; f++)
-            blob_unref (&self->frames[f]);
+        if (wire_receive (self->data, self->work_frames, KV_BUNDLE_FRAMES_MAX, &self->work_count))
+            break;
+        s_data_message (self);
     }
     s_flush_replies (self);
-    return i == KV_MESSAGES_PER_DRAIN_MAX;
+    return self->work_count || i == KV_MESSAGES_PER_DRAIN_MAX || s_turn_is_over (self);
 }
 
 /* ---- the direct door ----------------------------------------------------------------------- */
@@ -393,9 +419,12 @@ static bool s_drain_door (node_t *self)
     int i = 0;
     if (!self->door)
         return false;
-    for (; i < KV_MESSAGES_PER_DRAIN_MAX && door_receive (self->door, &message) == KV_OK; i++)
+    while (i < KV_MESSAGES_PER_DRAIN_MAX && !(i > 0 && s_turn_is_over (self)) &&
+           door_receive (self->door, &message) == KV_OK) {
         s_answer (self, &message);
-    return i == KV_MESSAGES_PER_DRAIN_MAX;
+        i++;
+    }
+    return i == KV_MESSAGES_PER_DRAIN_MAX || s_turn_is_over (self);
 }
 
 static void s_tend_door (node_t *self)
@@ -464,12 +493,13 @@ static void s_timers (node_t *self, bool *busy)
 
 static void s_turn (node_t *self, bool *busy)
 {
+    bool stalled = s_is_stalled (self);
     zmq_pollitem_t items[] = {{zsock_resolve (self->pipe), 0, ZMQ_POLLIN, 0},
                               {self->control, 0, ZMQ_POLLIN, 0},
-                              {self->data, 0, ZMQ_POLLIN, 0},
+                              {self->data, 0, stalled ? 0 : ZMQ_POLLIN, 0},
                               {self->door ? door_socket (self->door) : NULL, 0, ZMQ_POLLIN, 0},
                               {self->door ? door_monitor (self->door) : NULL, 0, ZMQ_POLLIN, 0}};
-    zmq_poll (items, self->door ? 5 : 3, *busy ? 0 : TICK_MS);
+    zmq_poll (items, self->door ? 5 : 3, stalled ? STALL_MS : *busy ? 0 : TICK_MS);
     self->now_ms = clock_ms ();
     if (items[0].revents)
         s_handle_pipe (self);
@@ -517,7 +547,7 @@ static kv_status_t s_start (node_t *self, const void *given)
     random_bytes (&self->incarnation, sizeof self->incarnation);
     self->incarnation >>= 1; /* fits the signed integers of every language */
     self->executor = executor_new (&executor);
-    self->replies = writer_make (KV_REPLY_BYTES_MAX);
+    self->replies = reply_lane_new ();
     self->now_ms = clock_ms ();
     return KV_OK;
 }
@@ -536,7 +566,8 @@ void kv_node_actor (zsock_t *pipe, void *options)
     wire_close (&self->data, STOP_MS);
     door_close (&self->door, STOP_MS);
     executor_destroy (&self->executor);
-    writer_free (&self->replies);
+    s_drop_work (self);
+    reply_lane_destroy (&self->replies);
     log_event (self->log, self->failed ? KV_LOG_ERROR : KV_LOG_INFO,
                "event=node_ended node=%s reason=\"%s\"", self->options ? self->options->id : "",
                self->reason);
