@@ -1,7 +1,7 @@
 /* bench_main - kv-bench: flags in, one line per test out.
  *
  * Exit status: 0 done, 1 some commands failed, 2 wrong usage, 3 the server does not answer. */
-#include "client/bench_worker.h"
+#include "client/bench_client.h"
 #include "client/endpoint.h"
 #include "client/kvdb.h"
 
@@ -16,6 +16,7 @@ enum { EXIT_DONE = 0, EXIT_ERRORS = 1, EXIT_USAGE = 2, EXIT_NO_SERVER = 3 };
 
 enum {
     REQUESTS_DEFAULT = 100000,
+    CONNECTIONS_DEFAULT = 50,
     CONNECTIONS_MAX = 1000,
     CALLERS_MAX = 1024,
     THREADS_MAX = 64,
@@ -74,10 +75,11 @@ static const kv_option_t s_rows[] = {
      .max = UINT16_MAX,
      .preset = "7000",
      .help = "port of the broker"},
-    BOOL_ROW (direct, "direct", "false", "talk to the nodes themselves (not in this version)"),
+    BOOL_ROW (direct, "direct", "false",
+              "talk to the nodes themselves, with libkvdb; host and port are the broker's"),
     BOOL_ROW (broker, "broker", "false", "talk to the broker, which is the default"),
-    NUMBER_ROW (connections, "connections", "c", 1, CONNECTIONS_MAX, "50", NULL,
-                "connections, each a DEALER socket"),
+    NUMBER_ROW (connections, "connections", "c", 0, CONNECTIONS_MAX, "0", NULL,
+                "connections, each with a batch in flight; 0: 50, or 1 with --callers"),
     NUMBER_ROW (pipeline, "pipeline", "P", 1, KV_BATCH_COMMANDS_MAX, "1", NULL,
                 "commands in a batch, which is one message"),
     NUMBER_ROW (requests, "requests", "n", 0, INT64_C (1) << 50, "0", NULL,
@@ -98,8 +100,9 @@ static const kv_option_t s_rows[] = {
      .help = "tests to run, in this order: get, set, mixed (every second command a SET)"},
     NUMBER_ROW (threads, "threads", NULL, 1, THREADS_MAX, "1", NULL,
                 "threads that share the connections"),
-    NUMBER_ROW (callers, "callers", NULL, 1, CALLERS_MAX, "1", NULL,
-                "callers that share a connection, each with a batch of its own in flight"),
+    NUMBER_ROW (callers, "callers", NULL, 0, CALLERS_MAX, "0", NULL,
+                "threads that share a connection, each calling libkvdb and waiting for the reply; "
+                "0: none, the connections are served by --threads"),
     NUMBER_ROW (duration_s, "duration", NULL, 0, 86400, "0", "s",
                 "end a test after this time, even if -n is not reached; 0: no limit"),
     NUMBER_ROW (timeout_s, "timeout", NULL, 1, 3600, "6", "s",
@@ -143,18 +146,21 @@ static bool s_parse_tests (const char *text, bench_test_t *tests, size_t *count)
     return *count > 0;
 }
 
-static int s_check (const bench_flags_t *flags)
+static int s_check (bench_flags_t *flags)
 {
+    if (flags->connections == 0)
+        flags->connections = flags->callers ? 1 : CONNECTIONS_DEFAULT;
     if (flags->direct && flags->broker)
         return s_misuse ("--direct and --broker exclude each other");
-    if (flags->direct)
-        return s_misuse ("--direct is not in this version: nodes have no direct door yet");
-    if (flags->threads > flags->connections)
+    if (flags->threads > flags->connections && !flags->callers)
         return s_misuse ("--threads must not be more than the connections (-c)");
     int64_t message_bytes = flags->pipeline * (flags->value_bytes + 32);
     if (message_bytes > MESSAGE_BYTES_MAX)
         return s_misuse ("a batch of -P commands with values of -d bytes is over 64 MiB");
-    if (message_bytes * flags->connections * flags->callers > FLIGHT_BYTES_MAX)
+    int64_t callers = flags->callers ? flags->callers : 1;
+    if (callers * flags->connections > CALLERS_MAX && flags->callers)
+        return s_misuse ("-c times --callers is more than 1024 threads");
+    if (message_bytes * flags->connections * callers > FLIGHT_BYTES_MAX)
         return s_misuse ("all batches in flight together are over 1 GiB");
     return EXIT_DONE;
 }
@@ -191,7 +197,7 @@ static bench_plan_t s_plan (const bench_flags_t *flags, const endpoint_t *endpoi
         .endpoint = endpoint->text,
         .ipv6 = endpoint->ipv6,
         .connections = (uint32_t)flags->connections,
-        .callers = (uint32_t)flags->callers,
+        .slots = 1,
         .pipeline = (uint32_t)flags->pipeline,
         .value_bytes = (uint32_t)flags->value_bytes,
         .requests = requests,
@@ -209,7 +215,7 @@ static void s_fill (const bench_plan_t *plan, bench_result_t *scratch)
     fill.ordered = true;
     fill.requests = plan->keyspace;
     fill.duration_ms = 0;
-    fill.connections = fill.workers = fill.callers = 1;
+    fill.connections = fill.workers = 1;
     fill.pipeline = FILL_PIPELINE;
     while (fill.pipeline > 1 &&
            (int64_t)fill.pipeline * ((int64_t)fill.value_bytes + 32) > MESSAGE_BYTES_MAX)
@@ -239,7 +245,7 @@ static void s_print (bool json, const bench_plan_t *plan, const bench_result_t *
     fflush (stdout);
 }
 
-static int s_run (const bench_flags_t *flags)
+static int s_run (bench_flags_t *flags)
 {
     bench_test_t tests[100];
     size_t count;
@@ -254,6 +260,10 @@ static int s_run (const bench_flags_t *flags)
     if (endpoint_make (flags->host, (int)flags->port, &endpoint) != KV_OK)
         return s_misuse ("the host is neither a name nor an address");
     bench_plan_t plan = s_plan (flags, &endpoint);
+    bench_access_t access = {.host = flags->host,
+                             .port = (int)flags->port,
+                             .direct = flags->direct,
+                             .callers = (uint32_t)flags->callers};
     bench_result_t *result = malloc (sizeof *result);
     KV_ASSERT (result != NULL);
     bool filled = !flags->fill || flags->keyspace > 1000000;
@@ -263,7 +273,10 @@ static int s_run (const bench_flags_t *flags)
             s_fill (&plan, result);
             filled = true;
         }
-        bench_run (&plan, result);
+        if (access.direct || access.callers)
+            bench_client_run (&plan, &access, result);
+        else
+            bench_run (&plan, result);
         s_print (flags->json, &plan, result, i == 0);
         if (result->lost) {
             fprintf (stderr, "kv-bench: %s stopped answering\n", endpoint.text);

@@ -21,7 +21,7 @@ typedef struct {
 
 typedef struct {
     void *socket;
-    slot_t *slots; /* plan->callers of them */
+    slot_t *slots; /* plan->slots of them */
     bool ready;    /* has answered its first batch (X2) */
 } connection_t;
 
@@ -70,11 +70,11 @@ static bool s_set (void *socket, int option, int value)
 static bool s_open (worker_t *self, connection_t *connection)
 {
     const bench_plan_t *plan = self->plan;
-    connection->slots = calloc (plan->callers, sizeof *connection->slots);
+    connection->slots = calloc (plan->slots, sizeof *connection->slots);
     KV_ASSERT (connection->slots != NULL);
     void *socket = zmq_socket (self->context, ZMQ_DEALER);
     connection->socket = socket;
-    int queue = (int)plan->callers + 16;
+    int queue = (int)plan->slots + 16;
     int fd;
     size_t size = sizeof fd;
     int64_t most = KV_REPLY_BYTES_MAX;
@@ -178,7 +178,7 @@ static void s_take_reply (worker_t *self, connection_t *connection, kv_slice_t b
     bench_result_t *result = self->result;
     bool sound = bench_template_check (body, self->plan->pipeline, &id, &errors);
     uint32_t index = (uint32_t)(id & ((1U << SLOT_BITS) - 1));
-    if (!sound || index >= self->plan->callers)
+    if (!sound || index >= self->plan->slots)
         return; /* its slot runs into the timeout */
     slot_t *slot = &connection->slots[index];
     if (slot->sent_ns == 0 || id >> SLOT_BITS != slot->generation)
@@ -225,7 +225,7 @@ static void s_check_timeouts (worker_t *self, int64_t now_ns)
     int64_t timeout_ns = self->plan->timeout_ms * 1000000;
     for (uint32_t i = 0; i < self->connection_count; i++) {
         s_drain (self, &self->connections[i]); /* should an edge ever have been missed */
-        for (uint32_t j = 0; j < self->plan->callers; j++) {
+        for (uint32_t j = 0; j < self->plan->slots; j++) {
             slot_t *slot = &self->connections[i].slots[j];
             if (slot->sent_ns == 0 || now_ns - slot->sent_ns < timeout_ns)
                 continue;
@@ -274,7 +274,7 @@ static void s_loop (worker_t *self)
     self->stop_ns = duration_ns ? start_ns + duration_ns : INT64_MAX;
     self->heard_ns = self->checked_ns = start_ns;
     for (uint32_t i = 0; i < self->connection_count; i++) {
-        for (uint32_t j = 0; j < self->plan->callers; j++)
+        for (uint32_t j = 0; j < self->plan->slots; j++)
             s_begin (self, &self->connections[i], j, s_now_ns ());
         s_drain (self, &self->connections[i]);
     }
@@ -318,7 +318,7 @@ static void s_start (worker_t *worker, race_t *race, uint32_t index)
     KV_ASSERT (failed == 0);
 }
 
-static void s_merge (bench_result_t *result, const bench_result_t *part)
+void bench_merge (bench_result_t *result, const bench_result_t *part)
 {
     bench_histogram_merge (&result->latencies, &part->latencies);
     result->replies += part->replies;
@@ -330,7 +330,7 @@ static void s_merge (bench_result_t *result, const bench_result_t *part)
 
 void bench_run (const bench_plan_t *plan, bench_result_t *result)
 {
-    KV_ASSERT (plan->callers <= 1U << SLOT_BITS);
+    KV_ASSERT (plan->slots <= 1U << SLOT_BITS);
     KV_ASSERT (plan->workers >= 1);
     race_t race = {.plan = plan};
     for (int i = 0; i < 2; i++)
@@ -345,7 +345,7 @@ void bench_run (const bench_plan_t *plan, bench_result_t *result)
         s_start (&workers[i], &race, i);
     for (uint32_t i = 0; i < plan->workers; i++) {
         pthread_join (workers[i].thread, NULL);
-        s_merge (result, workers[i].result);
+        bench_merge (result, workers[i].result);
         free (workers[i].result);
     }
     free (workers);

@@ -1,6 +1,6 @@
 /* bench_worker - one thread of the benchmark with some of the connections: a closed loop.
  *
- *   connection = one DEALER socket with `callers` slots
+ *   connection = one DEALER socket with `slots` slots
  *   slot:  idle --send--> waiting --reply--> idle ...  until no requests are left or time is over
  *                         waiting --timeout--> idle, its commands count as errors
  *
@@ -25,7 +25,7 @@ typedef struct {
     bool ipv6;
     bench_test_t test;
     uint32_t connections; /* of all workers */
-    uint32_t callers;     /* slots of a connection */
+    uint32_t slots;       /* batches in flight of a connection */
     uint32_t pipeline;    /* commands of a batch */
     uint32_t value_bytes;
     uint64_t requests;   /* commands of all workers, rounded up to batches */
@@ -47,5 +47,8 @@ typedef struct {
 /* Runs the plan with plan->workers threads, and merges what they measured. `result` is large: not
  * for the stack. */
 void bench_run (const bench_plan_t *plan, bench_result_t *result);
+
+/* Adds what one thread has measured to what the others have. */
+void bench_merge (bench_result_t *result, const bench_result_t *part);
 
 #endif

@@ -112,7 +112,7 @@ static bench_plan_t s_plan (const fake_server_t *server)
     return (bench_plan_t){.endpoint = server->endpoint,
                           .test = BENCH_GET,
                           .connections = 5,
-                          .callers = 2,
+                          .slots = 2,
                           .pipeline = 3,
                           .value_bytes = 4,
                           .requests = 3000,
