@@ -11,7 +11,7 @@
 
 #include "test/unit/client/fake_server.h"
 
-#include "client/bench_worker.h"
+#include "client/bench_client.h"
 
 static void test_histogram_error_is_bounded (void **state)
 {
@@ -207,6 +207,36 @@ static void test_bench_ends_when_the_server_does (void **state)
     free (result);
 }
 
+static void test_bench_client_runs_exactly_the_requests (void **state)
+{
+    (void)state;
+    fake_server_t server;
+    fake_server_start (&server, "tcp://127.0.0.1:*", NULL);
+    bench_plan_t plan = s_plan (&server);
+    bench_result_t *result = malloc (sizeof *result);
+    assert_non_null (result);
+    static const uint32_t pipelines[] = {1, 10};
+    for (uint32_t callers = 0; callers < 4; callers++) {
+        bench_access_t access = {.host = "127.0.0.1", .port = server.port, .callers = callers};
+        plan.pipeline = pipelines[callers % 2];
+        unsigned before = atomic_load (&server.commands);
+        bench_client_run (&plan, &access, result);
+        assert_false (result->lost);
+        assert_int_equal (result->errors, 0);
+        assert_int_equal (result->replies, plan.requests);
+        assert_int_equal (result->latencies.total, plan.requests);
+        /* And a DBSIZE for each handle (Y1). */
+        assert_int_equal (atomic_load (&server.commands) - before,
+                          plan.requests + plan.connections);
+    }
+    fake_server_stop (&server);
+    bench_access_t access = {.host = "127.0.0.1", .port = server.port, .callers = 2};
+    plan.timeout_ms = 200;
+    bench_client_run (&plan, &access, result);
+    assert_true (result->lost);
+    free (result);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +248,7 @@ int main (void)
         cmocka_unit_test (test_bench_counts_a_doubled_reply_once),
         cmocka_unit_test (test_bench_ends_without_a_server),
         cmocka_unit_test (test_bench_ends_when_the_server_does),
+        cmocka_unit_test (test_bench_client_runs_exactly_the_requests),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
