@@ -15,6 +15,8 @@ enum {
     STOP_MS = 1000, /* what a stopping broker gives the requests in flight */
     NODE_FRAME_BYTES_SLACK = 16 * 1024 * 1024,
     STRANGER_BYTES_MAX = 64 * 1024, /* more than a READY and an ATTACH; see O2 of actors/door.h */
+    /* Beside one largest frame: empty frames cost libzmq 32 times their bytes on the wire. */
+    PENDING_SLACK_BYTES = 4 * 1024 * 1024,
     HIGH_WATER_MARK = 10000,
 };
 
@@ -242,7 +244,7 @@ static kv_status_t s_open_doors (broker_t *self, char *why, size_t why_bytes)
                            .name = "clients",
                            .endpoint = options->client_endpoint,
                            .max_frame_bytes = frame_bytes,
-                           .max_pending_bytes = 2 * frame_bytes,
+                           .max_pending_bytes = frame_bytes + PENDING_SLACK_BYTES,
                            .max_output_bytes = options->client_output_bytes,
                            .max_total_output_bytes = options->output_bytes,
                            .max_connections = options->connections,

@@ -20,6 +20,8 @@ enum {
     STOP_MS = 2000,  /* what a stopping node gives the broker */
     TAKEN_MS = 5000, /* how long another process may answer to this node's id before we give up */
     TEND_MS = 100,   /* how often the direct door looks after its connections */
+    /* Beside one largest frame: empty frames cost libzmq 32 times their bytes on the wire. */
+    PENDING_SLACK_BYTES = 4 * 1024 * 1024,
     HIGH_WATER_MARK = 10000,
     EXPIRE_BUDGET = 256,
     TURN_MS = 20, /* how long requests are run before everything else has its turn */
@@ -445,7 +447,7 @@ static kv_status_t s_open_door (node_t *self, char *why, size_t why_bytes)
                            .name = "direct",
                            .endpoint = options->direct_endpoint,
                            .max_frame_bytes = frame_bytes,
-                           .max_pending_bytes = 2 * frame_bytes,
+                           .max_pending_bytes = frame_bytes + PENDING_SLACK_BYTES,
                            .max_output_bytes = options->client_output_bytes,
                            .max_total_output_bytes = options->output_bytes,
                            .max_connections = options->connections,
