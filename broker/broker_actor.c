@@ -240,11 +240,12 @@ static kv_status_t s_open_doors (broker_t *self, char *why, size_t why_bytes)
 {
     const kv_broker_options_t *options = self->options;
     int64_t frame_bytes = options->max_value_bytes + KV_MESSAGE_SLACK_BYTES;
+    int64_t slack_bytes = frame_bytes < PENDING_SLACK_BYTES ? frame_bytes : PENDING_SLACK_BYTES;
     door_options_t door = {.context = zsys_init (),
                            .name = "clients",
                            .endpoint = options->client_endpoint,
                            .max_frame_bytes = frame_bytes,
-                           .max_pending_bytes = frame_bytes + PENDING_SLACK_BYTES,
+                           .max_pending_bytes = frame_bytes + slack_bytes,
                            .max_output_bytes = options->client_output_bytes,
                            .max_total_output_bytes = options->output_bytes,
                            .max_connections = options->connections,
