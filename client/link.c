@@ -11,7 +11,7 @@ enum {
     HEARTBEAT_MS = 2000,
     HEARTBEAT_TIMEOUT_MS = 10000, /* a reply of many megabytes delays the answer */
     RECONNECT_MS = 50,
-    RECONNECT_MAX_MS = 1000,
+    RECONNECT_MAX_MS = 250, /* a failover takes no longer, and those who wait should not either */
     COPIED_BYTES_MAX = 1024 /* smaller messages are cheaper to copy than to share */
 };
 

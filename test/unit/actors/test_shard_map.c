@@ -72,11 +72,31 @@ static void test_random_moves (void **state)
     }
 }
 
+static void test_learnt_placement_is_indexed (void **state)
+{
+    (void)state;
+    const uint16_t owners[] = {2, 2, 0, 3};
+    shard_map_t *map = shard_map_new (4, 4);
+    shard_map_load (map, owners, 9);
+    assert_int_equal (map->epoch, 9);
+    assert_int_equal (map->epochs[3], 9);
+    assert_int_equal (map->first_shards[2], 0);
+    assert_int_equal (map->first_shards[0], 2);
+    assert_int_equal (map->first_shards[1], 4); /* owns nothing */
+    shard_map_learn (map, 0, 1, 12);
+    assert_int_equal (map->owners[0], 1);
+    assert_int_equal (map->epochs[0], 12);
+    assert_int_equal (map->first_shards[1], 0);
+    assert_int_equal (map->first_shards[2], 1);
+    shard_map_destroy (&map);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_home_placement),
         cmocka_unit_test (test_random_moves),
+        cmocka_unit_test (test_learnt_placement_is_indexed),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
