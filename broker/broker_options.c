@@ -2,6 +2,7 @@
 
 #include "actors/actor_options.h"
 #include "actors/cluster_options.h"
+#include "actors/handover.h"
 #include "broker/broker_settings.h"
 
 enum { NO_PORT = -2 }; /* neither it nor the next is a node's */
@@ -134,6 +135,7 @@ kv_status_t broker_options_new (const kv_broker_options_t *given, broker_options
     s_check_cluster (&check, &self->set);
     if (check.status)
         broker_options_destroy (&self);
+    handover_give ((void *)(uintptr_t)given); // E2
     *out = self;
     return check.status;
 }

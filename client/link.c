@@ -1,5 +1,7 @@
 #include "client/link.h"
 
+#include "actors/handover.h"
+
 #include <zmq.h>
 
 #include <errno.h>
@@ -123,7 +125,7 @@ bool link_is_open (link_t *self)
 
 static void s_release_blob (void *data, void *hint)
 {
-    (void)data;
+    handover_take (data);
     blob_t *blob = hint;
     blob_unref (&blob);
 }
@@ -143,6 +145,7 @@ kv_status_t link_send (link_t *self, blob_t *blob)
                                     s_release_blob, blob_ref (blob));
         KV_ASSERT (failed == 0);
     }
+    handover_give (zmq_msg_data (&message));
     while (zmq_msg_send (&message, self->socket, ZMQ_DONTWAIT) < 0) {
         if (errno == EINTR)
             continue;
@@ -155,6 +158,7 @@ kv_status_t link_send (link_t *self, blob_t *blob)
 
 static void s_release_message (void *owner)
 {
+    handover_give (zmq_msg_data (owner)); /* over inproc the sender frees it */
     zmq_msg_close (owner);
     free (owner);
 }
@@ -173,6 +177,7 @@ kv_status_t link_receive (link_t *self, blob_t **out)
         zmq_msg_close (&message);
         return code == EAGAIN ? KV_END : KV_IO;
     }
+    handover_take (zmq_msg_data (&message));
     if (size <= COPIED_BYTES_MAX) {
         *out = blob_copy (kv_slice (zmq_msg_data (&message), (size_t)size));
         zmq_msg_close (&message);

@@ -2,6 +2,7 @@
 
 #include "actors/actor_options.h"
 #include "actors/cluster_options.h"
+#include "actors/handover.h"
 #include "node/node_settings.h"
 
 static void s_check_numbers (option_check_t *check, kv_node_options_t *set)
@@ -70,6 +71,7 @@ kv_status_t node_options_new (const kv_node_options_t *given, node_options_t **o
     s_check_numbers (&check, set);
     if (check.status)
         node_options_destroy (&self);
+    handover_give ((void *)(uintptr_t)given); // E2
     *out = self;
     return check.status;
 }

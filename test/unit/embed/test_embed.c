@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include "actors/handover.h"
 #include "broker/kvdb_broker.h"
 #include "client/kvdb.h"
 #include "node/kvdb_node.h"
@@ -45,6 +46,16 @@ static void s_expect (zactor_t *actor, const char *word, char *text, size_t byte
     zstr_free (&more);
 }
 
+/* Once there, an actor has copied its options: what they are in may be used for something else. */
+static zactor_t *s_new (zactor_fn *actor, void *options)
+{
+    zactor_t *self = zactor_new (actor, options);
+    assert_non_null (self);
+    if (options)
+        handover_take (options); // E2
+    return self;
+}
+
 static zactor_t *s_broker (const char *client_endpoint, const char *data_dir)
 {
     kv_broker_node_t nodes[NODES] = {{.id = s_ids[0]}, {.id = s_ids[1]}};
@@ -53,7 +64,7 @@ static zactor_t *s_broker (const char *client_endpoint, const char *data_dir)
                                    .nodes = nodes,
                                    .node_count = NODES,
                                    .data_dir = data_dir};
-    zactor_t *broker = zactor_new (kv_broker_actor, &options);
+    zactor_t *broker = s_new (kv_broker_actor, &options);
     memset (nodes, 0xff, sizeof nodes); // E2
     memset (&options, 0xff, sizeof options);
     return broker;
@@ -65,7 +76,7 @@ static zactor_t *s_node (int index, const char *direct_endpoint)
     snprintf (id, sizeof id, "%s", s_ids[index]);
     kv_node_options_t options = {
         .id = id, .broker_endpoint = s_nodes, .direct_endpoint = direct_endpoint};
-    zactor_t *node = zactor_new (kv_node_actor, &options);
+    zactor_t *node = s_new (kv_node_actor, &options);
     memset (id, 'x', sizeof id); // E2
     memset (&options, 0xff, sizeof options);
     return node;
@@ -353,7 +364,7 @@ static void test_a_node_without_a_broker_stops_at_once (void **state)
     static const char *const endpoints[] = {"tcp://127.0.0.1:1", "inproc://nobody"};
     for (size_t i = 0; i < 2; i++) {
         kv_node_options_t options = {.id = "n1", .broker_endpoint = endpoints[i]};
-        zactor_t *node = zactor_new (kv_node_actor, &options);
+        zactor_t *node = s_new (kv_node_actor, &options);
         zclock_sleep (50);
         int64_t begun_ms = zclock_mono ();
         zactor_destroy (&node);
@@ -415,14 +426,14 @@ static void test_a_cluster_is_known_again_by_its_folder (void **state)
     for (int round = 0; round < 2; round++) {
         zactor_t *broker = s_broker (s_clients, folder);
         s_expect (broker, "READY", NULL, 0);
-        zactor_t *node = zactor_new (kv_node_actor, &options);
+        zactor_t *node = s_new (kv_node_actor, &options);
         s_expect (node, "READY", NULL, 0);
         zactor_destroy (&node);
         zactor_destroy (&broker);
     }
     zactor_t *broker = s_broker (s_clients, NULL); /* another cluster */
     s_expect (broker, "READY", NULL, 0);
-    zactor_t *node = zactor_new (kv_node_actor, &options);
+    zactor_t *node = s_new (kv_node_actor, &options);
     s_expect (node, "FAILED", why, sizeof why);
     assert_non_null (strstr (why, "another cluster"));
     zactor_destroy (&node);
@@ -442,19 +453,19 @@ static void test_failures_are_told_and_the_process_lives_on (void **state)
     s_expect (second, "FAILED", why, sizeof why);
     assert_non_null (strstr (why, "in use"));
     zactor_destroy (&second);
-    zactor_t *nothing = zactor_new (kv_broker_actor, NULL);
+    zactor_t *nothing = s_new (kv_broker_actor, NULL);
     s_expect (nothing, "FAILED", why, sizeof why);
     zactor_destroy (&nothing);
-    nothing = zactor_new (kv_node_actor, NULL);
+    nothing = s_new (kv_node_actor, NULL);
     s_expect (nothing, "FAILED", why, sizeof why);
     zactor_destroy (&nothing);
     kv_node_options_t stranger = {.id = "n9", .broker_endpoint = s_nodes};
-    zactor_t *node = zactor_new (kv_node_actor, &stranger);
+    zactor_t *node = s_new (kv_node_actor, &stranger);
     s_expect (node, "FAILED", why, sizeof why);
     assert_non_null (strstr (why, "lists no node with that id"));
     zactor_destroy (&node);
     kv_node_options_t uneven = {.id = "n1", .broker_endpoint = s_nodes, .shards = 32};
-    node = zactor_new (kv_node_actor, &uneven);
+    node = s_new (kv_node_actor, &uneven);
     s_expect (node, "FAILED", why, sizeof why);
     assert_non_null (strstr (why, "64 shards"));
     zactor_destroy (&node);
