@@ -76,7 +76,7 @@ static void s_copy_nodes (option_check_t *check, kv_broker_options_t *set)
 /* What the cluster file is held against (K1-K4 of cluster_options.h). */
 static void s_check_cluster (option_check_t *check, const kv_broker_options_t *set)
 {
-    if (check->status)
+    if (check->status || !set->nodes)
         return;
     cluster_node_t *items = calloc (set->node_count, sizeof *items);
     KV_ASSERT (items != NULL);
