@@ -14,9 +14,10 @@ typedef struct {
     bool is_local;       /* `result` is an offset into `local` */
     kv_slice_t result;   /* an encoded result: of the only piece, or the failure's */
     size_t local_offset;
-    int64_t sum;        /* MERGE_SUM */
+    int64_t sum;        /* MERGE_SUM; MERGE_PICK: the weight of all parts so far */
     uint64_t joined;    /* MERGE_CONCAT: elements in all */
-    kv_slice_t *values; /* owned. MERGE_BY_KEY: a value per key; MERGE_CONCAT: per piece */
+    kv_slice_t *values; /* owned. MERGE_BY_KEY: a value per key; MERGE_CONCAT: per piece;
+                         * MERGE_PICK: the one picked */
 } slot_t;
 
 struct gather {
@@ -72,6 +73,8 @@ void gather_expect (gather_t *self, uint32_t command, const command_spec_t *spec
         slot->value_count = keys;
     if (spec->merge == MERGE_CONCAT)
         slot->value_count = pieces;
+    if (spec->merge == MERGE_PICK)
+        slot->value_count = 1;
     if (slot->value_count) {
         slot->values = calloc (slot->value_count, sizeof *slot->values);
         KV_ASSERT (slot->values != NULL);
@@ -151,6 +154,24 @@ static kv_status_t s_values_by_key (slot_t *slot, const uint32_t *keys, const pi
     return KV_OK;
 }
 
+/* MERGE_PICK: each part is [value, weight, 64 random bits]. Taking a part with probability weight by
+ * weight of all so far leaves each with a chance in proportion to its own. */
+static kv_status_t s_pick (slot_t *slot, kv_slice_t part)
+{
+    reader_t at = reader_make (part);
+    uint32_t count;
+    uint64_t weight;
+    uint64_t draw;
+    kv_slice_t value;
+    if (reader_array (&at, &count) != KV_OK || count != 3 || reader_skip (&at, &value) != KV_OK ||
+        reader_uint (&at, &weight) != KV_OK || reader_uint (&at, &draw) != KV_OK ||
+        weight > INT64_MAX || __builtin_add_overflow (slot->sum, (int64_t)weight, &slot->sum))
+        return KV_INTERNAL;
+    if (weight > 0 && (uint64_t)((unsigned __int128)draw * (uint64_t)slot->sum >> 64) < weight)
+        slot->values[0] = value;
+    return KV_OK;
+}
+
 static kv_status_t s_merge (slot_t *slot, const uint32_t *keys, const piece_t *piece,
                             kv_slice_t value)
 {
@@ -171,6 +192,7 @@ static kv_status_t s_merge (slot_t *slot, const uint32_t *keys, const piece_t *p
         /* In the order of arrival: a set has no other. */
         slot->values[slot->pieces - slot->waiting] = kv_slice (at.at, reader_left (&at));
         return KV_OK;
+    case MERGE_PICK: return s_pick (slot, value);
     case MERGE_NONE: break;
     }
     KV_UNREACHABLE ("a command that may be split");
@@ -212,6 +234,14 @@ static void s_write_merged (const slot_t *slot, writer_t *out)
     switch (slot->spec->merge) {
     case MERGE_SUM: result_int (out, slot->sum); return;
     case MERGE_ALL_OK: result_text (out, "OK"); return;
+    case MERGE_PICK:
+        if (!slot->values[0].size) {
+            result_nil (out);
+            return;
+        }
+        result_value (out);
+        writer_raw (out, slot->values[0]);
+        return;
     case MERGE_BY_KEY:
     case MERGE_CONCAT: break;
     case MERGE_NONE: KV_UNREACHABLE ("a command that may be split");

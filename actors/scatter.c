@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* What a node is asked for RANDOMKEY if it is not the only one: ["RANDOMKEY", "WEIGHTED"]. */
+static const char s_weighted[] = "\x92\xa9RANDOMKEY\xa8WEIGHTED";
+
 enum { CURSOR_SHARD_MASK = KV_SHARDS_MAX - 1 };
 _Static_assert((KV_SHARDS_MAX & CURSOR_SHARD_MASK) == 0, "a cursor's low bits name its shard");
 
@@ -159,6 +162,41 @@ static kv_status_t s_by_keys (scatter_t *self, uint32_t index, const command_t *
     return status;
 }
 
+/* P4 */
+static kv_status_t s_together (scatter_t *self, uint32_t index, const command_t *command,
+                               const shard_map_t *map, char *text, size_t text_bytes)
+{
+    uint32_t keys = command_key_count (command);
+    uint32_t shard = kv_shard_of (command->argv[command_key_index (command, 0)], map->shards);
+    for (uint32_t i = 1; i < keys; i++) {
+        if (kv_shard_of (command->argv[command_key_index (command, i)], map->shards) != shard) {
+            command_cross_shard (command, text, text_bytes);
+            return KV_CROSS_SHARD;
+        }
+    }
+    s_add (self, index, command, shard);
+    return KV_OK;
+}
+
+static kv_status_t s_to_every_node (scatter_t *self, uint32_t index, const command_t *command,
+                                    const shard_map_t *map, char *text, size_t text_bytes)
+{
+    bool pick = command->spec->merge == MERGE_PICK;
+    if (pick && command->argc > 1) {
+        snprintf (text, text_bytes, "ERR syntax error");
+        return KV_SYNTAX;
+    }
+    uint32_t first = self->count;
+    for (uint32_t node = 0; node < map->nodes; node++) {
+        if (map->first_shards[node] < map->shards)
+            s_add (self, index, command, map->first_shards[node]);
+    }
+    bool several = self->count - first > 1;
+    for (uint32_t i = first; pick && several && i < self->count; i++)
+        self->pieces[i].raw = kv_slice (s_weighted, sizeof s_weighted - 1);
+    return KV_OK;
+}
+
 kv_status_t scatter_command (scatter_t *self, uint32_t index, const command_t *command,
                              const shard_map_t *map, int64_t max_value_bytes, char *text,
                              size_t text_bytes)
@@ -168,6 +206,12 @@ kv_status_t scatter_command (scatter_t *self, uint32_t index, const command_t *c
     case KEYS_FIRST:
         s_add (self, index, command, kv_shard_of (command->argv[1], map->shards));
         return KV_OK;
+    case KEYS_SECOND:
+        KV_ASSERT (command->argc > 2); /* else it is local */
+        s_add (self, index, command, kv_shard_of (command->argv[2], map->shards));
+        return KV_OK;
+    case KEYS_TWO_TOGETHER:
+    case KEYS_PAIRS_TOGETHER: return s_together (self, index, command, map, text, text_bytes);
     case KEYS_ALL:
     case KEYS_PAIRS:
         return s_by_keys (self, index, command, map, max_value_bytes, text, text_bytes);
@@ -178,12 +222,7 @@ kv_status_t scatter_command (scatter_t *self, uint32_t index, const command_t *c
         }
         s_add (self, index, command, shard);
         return KV_OK;
-    case KEYS_EVERY:
-        for (uint32_t node = 0; node < map->nodes; node++) {
-            if (map->first_shards[node] < map->shards)
-                s_add (self, index, command, map->first_shards[node]);
-        }
-        return KV_OK;
+    case KEYS_EVERY: return s_to_every_node (self, index, command, map, text, text_bytes);
     case KEYS_NONE:
     case KEYS_COORDINATOR: break;
     }

@@ -4,9 +4,11 @@
  *       stays atomic there.
  *   P2  the pieces of a scatter stand in the order of the commands they come from.
  *   P3  a command whose keys all live on one shard is one piece and travels as it was sent.
+ * *   P4  a command whose keys must live in one shard and do not is no piece but CROSS_SHARD.
  *
  * A command for every node (KEYS, DBSIZE, FLUSHALL) gets a piece per node that owns shards, under
- * the name of the lowest of them: it goes where that shard's owner is.
+ * the name of the lowest of them: it goes where that shard's owner is. RANDOMKEY then asks each for a
+ * key and its weight, among which gather picks.
  *
  * The broker and a client that knows the topology share this. Pure. Owner: one thread. */
 #ifndef KVDB_ACTORS_SCATTER_H
@@ -38,8 +40,9 @@ void scatter_free (scatter_t *self);
 /* Forgets the pieces, keeps the memory. */
 void scatter_reset (scatter_t *self);
 
-/* Appends the pieces of a command that command_check accepted and whose keys are not NONE or
- * COORDINATOR. `text` receives what is wrong: KV_BAD_VALUE for a scan cursor that names no shard,
+/* Appends the pieces of a command that command_check accepted and whose that
+ * command_is_local has not claimed. `text` receives what is wrong: KV_CROSS_SHARD for keys of several
+ * shards where they must live in one, KV_BAD_VALUE for a scan cursor that names no shard,
  * KV_TOO_LARGE for a value of a split command above max_value_bytes (a command that is split must
  * not fail on one shard for what could be seen before). */
 KV_CHECK_RESULT kv_status_t scatter_command (scatter_t *self, uint32_t index,

@@ -310,6 +310,7 @@ static void s_turn (broker_t *self, long timeout_ms, bool *busy)
     zmq_poll (items, 5, timeout_ms);
     self->now_ms = clock_ms ();
     self->view.now_ms = self->now_ms;
+    self->view.wall_ms = clock_wall_ms ();
     if (items[0].revents)
         s_handle_pipe (self);
     bool more_replies = s_drain_nodes (self);

@@ -1,5 +1,6 @@
 #include "broker/broker_commands.h"
 
+#include "schema/command_answer.h"
 #include "schema/request.h"
 
 #include <inttypes.h>
@@ -194,30 +195,13 @@ static router_local_t s_shutdown (broker_view_t *view, const command_t *command,
     return ROUTER_LOCAL_WAITS;
 }
 
-static void s_help (const command_t *command, writer_t *result)
-{
-    size_t start = result->size;
-    result_value (result);
-    if (command_help (result, command->argc > 1 ? command->argv[1] : kv_slice (NULL, 0)))
-        return;
-    writer_cut (result, start);
-    result_error (result, KV_UNKNOWN_COMMAND,
-                  "ERR no such command or group; HELP alone lists all of them");
-}
-
 router_local_t broker_local_command (void *context, const command_t *command, writer_t *result,
                                      uint32_t *node)
 {
     broker_view_t *view = context;
-    switch (command->spec->id) {
-    case COMMAND_PING:
-        if (command->argc == 1)
-            result_text (result, "PONG");
-        else
-            result_bytes (result, command->argv[1]);
+    if (command_answer (command, view->wall_ms, result))
         return ROUTER_LOCAL_DONE;
-    case COMMAND_ECHO: result_bytes (result, command->argv[1]); return ROUTER_LOCAL_DONE;
-    case COMMAND_HELP: s_help (command, result); return ROUTER_LOCAL_DONE;
+    switch (command->spec->id) {
     case COMMAND_INFO: s_info (view, command, result); return ROUTER_LOCAL_DONE;
     case COMMAND_TOPOLOGY: s_topology (view, result); return ROUTER_LOCAL_DONE;
     case COMMAND_SHUTDOWN: return s_shutdown (view, command, result, node);

@@ -1,6 +1,6 @@
 /* broker_commands - the commands a broker answers by itself: those that concern no shard.
  *
- * PING, ECHO, HELP, INFO, TOPOLOGY, and SHUTDOWN, which waits for the node. Pure. */
+ * INFO, TOPOLOGY, SHUTDOWN, which waits for the node, and those of schema/command_answer.h. Pure. */
 #ifndef KVDB_BROKER_BROKER_COMMANDS_H
 #define KVDB_BROKER_BROKER_COMMANDS_H
 
@@ -16,6 +16,7 @@ typedef struct {
     const char *version; /* of the program */
     int64_t started_ms;
     int64_t now_ms;         /* set by the actor before each drain */
+    int64_t wall_ms;        /* the same; milliseconds since 1970, for TIME */
     const char *doors_info; /* lines "name:value\r\n" on connections, for INFO; may be NULL */
 } broker_view_t;
 

@@ -181,8 +181,7 @@ static void s_take_command (router_intake_t *self, uint32_t index)
         s_settle_error (self, index, status, text);
         return;
     }
-    command_keys_t keys = self->command.spec->keys;
-    if (keys == KEYS_NONE || keys == KEYS_COORDINATOR)
+    if (command_is_local (&self->command))
         s_take_local (self, index);
     else
         s_take_sharded (self, index);

@@ -88,6 +88,7 @@ typedef enum {
     KV_WRONG_TYPE = 18,
     KV_NOT_SUPPORTED = 19,
     KV_DENIED = 20,
+    KV_CROSS_SHARD = 21,
     KV_BUSY = 30,
     KV_UNAVAILABLE = 31,
     KV_OUTCOME_UNKNOWN = 32,

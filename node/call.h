@@ -28,20 +28,26 @@ typedef struct {
 typedef void (command_fn) (call_t *call);
 
 /* One for each command a node serves; the table is in executor.c. */
-command_fn command_append, command_dbsize, command_decr, command_decrby, command_del, command_echo,
-    command_exists, command_expire, command_flushall, command_get, command_help_text, command_incr,
-    command_incrby, command_info, command_keys, command_mget, command_mset, command_persist,
-    command_pexpire, command_ping, command_pttl, command_scan, command_set, command_strlen,
-    command_ttl;
+command_fn command_all, command_append, command_copy, command_dbsize, command_decr, command_decrby,
+    command_del, command_delifeq, command_exists, command_expire, command_expireat,
+    command_expiretime, command_flushall, command_get, command_getdel, command_getex,
+    command_getrange, command_getset, command_getver, command_incr, command_incrby,
+    command_incrbyfloat, command_info, command_keys, command_memory, command_mget, command_mset,
+    command_msetnx, command_object, command_persist, command_pexpire, command_pexpireat,
+    command_pexpiretime, command_psetex, command_pttl, command_randomkey, command_rename,
+    command_renamenx, command_save, command_scan, command_set, command_setex, command_setnx,
+    command_setrange, command_shared, command_strlen, command_touch, command_ttl, command_type;
 
 static inline kv_slice_t call_argument (const call_t *call, uint32_t index)
 {
     return call->command->argv[index];
 }
 
-/* The live entry of the command's key, or NULL. call_read counts a keyspace hit or miss. */
+/* The live entry of the command's key, or NULL. call_read and call_peek count a keyspace hit or miss;
+ * call_peek is no use of the entry (see shard.h). */
 entry_t *call_find (call_t *call);
 entry_t *call_read (call_t *call);
+entry_t *call_peek (call_t *call);
 
 /* The keys of a command that has several, all looked up by their places in `refs`. */
 typedef struct {
@@ -49,13 +55,14 @@ typedef struct {
     uint32_t count;
 } call_keys_t;
 
-/* Resolves all keys; false if one of them is not owned, in which case MOVED has been written. The
- * refs are valid until the handler returns. */
+/* Resolves all keys; false if one of them is not owned, or they live in several shards and may not: the
+ * error has been written then. The refs are valid until the handler returns. */
 bool call_resolve_keys (call_t *call, call_keys_t *keys);
 
 /* The live entry of the n-th key. To be called for n = 0, 1, 2...: it prefetches what is ahead. */
 entry_t *call_find_nth (call_t *call, const call_keys_t *keys, uint32_t n);
 entry_t *call_read_nth (call_t *call, const call_keys_t *keys, uint32_t n);
+entry_t *call_peek_nth (call_t *call, const call_keys_t *keys, uint32_t n);
 
 /* The prefetching alone, for a command that does not look the keys up. */
 void call_prefetch_nth (const call_keys_t *keys, uint32_t n);
@@ -73,6 +80,21 @@ void call_moved (call_t *call, uint32_t shard);
  * not fit into 64 bits. */
 bool call_deadline (int64_t amount, int64_t unit_ms, int64_t from_ms, int64_t *deadline_ms);
 
+/* The words that name a deadline in SET and GETEX: EX, PX, EXAT, PXAT. */
+typedef struct {
+    const char *name;
+    int64_t unit_ms;
+    bool absolute;
+} call_unit_t;
+
+/* The unit an argument names, or NULL. */
+const call_unit_t *call_unit (const call_t *call, uint32_t index);
+
+/* Reads the amount behind a unit into a deadline; false if it is no number, or no deadline from 1 on:
+ * the error has been written then. */
+bool call_unit_deadline (call_t *call, const call_unit_t *unit, uint32_t index,
+                         int64_t *deadline_ms);
+
 /* Writes the ERR for an amount that is no deadline. */
 void call_bad_expiry (call_t *call);
 
@@ -82,6 +104,9 @@ shard_t *call_shard (const call_t *call, uint32_t shard);
 
 /* Empties a shard; its old table is freed at once, or bit by bit in executor_tick. */
 void call_clear_shard (call_t *call, shard_t *shard, bool at_once);
+
+/* Random keys of all shards here. */
+sampler_t *call_sampler (call_t *call);
 
 /* The shell's text for INFO, "" if none; the options the executor was made with. */
 const char *call_info (const call_t *call);

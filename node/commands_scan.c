@@ -1,4 +1,4 @@
-/* SCAN and KEYS.
+/* SCAN, KEYS and ALL.
  *
  * A cursor on the wire is decimal text of (place in the store's order << 14 | shard), so that a
  * broker can tell from it which node to ask. When a shard's walk is over, the next shard's begins;
@@ -27,7 +27,8 @@ typedef struct {
     kv_slice_t pattern;
     bool match; /* there is a pattern */
     int64_t now_ms;
-    uint32_t keys;   /* written */
+    bool values;     /* each key is followed by its value */
+    uint32_t keys;   /* written; with their values, if those are wanted */
     uint64_t passed; /* visited, written or not */
 } walk_t;
 
@@ -42,6 +43,10 @@ static void s_visit (void *context, const entry_t *entry)
     if (walk->match && !glob_match (walk->pattern, key))
         return;
     writer_bin (walk->out, key);
+    walk->keys++;
+    if (!walk->values)
+        return;
+    writer_bin (walk->out, entry_value (entry));
     walk->keys++;
 }
 
@@ -58,11 +63,11 @@ static bool s_set_pattern (call_t *call, walk_t *walk, kv_slice_t pattern)
     return true;
 }
 
-void command_keys (call_t *call)
+/* Writes all that the walk asks for, of all shards. */
+static void s_walk_all (call_t *call, walk_t walk)
 {
-    walk_t walk = {.out = call->out, .now_ms = call->now_ms};
-    if (!s_set_pattern (call, &walk, call_argument (call, 1)))
-        return;
+    walk.out = call->out;
+    walk.now_ms = call->now_ms;
     result_value (call->out);
     size_t array = writer_array32 (call->out);
     for (uint32_t i = 0; i < call_shard_count (call); i++) {
@@ -75,6 +80,18 @@ void command_keys (call_t *call)
         while (cursor && !call->out->overflow);
     }
     writer_patch_array32 (call->out, array, walk.keys);
+}
+
+void command_keys (call_t *call)
+{
+    walk_t walk = {0};
+    if (s_set_pattern (call, &walk, call_argument (call, 1)))
+        s_walk_all (call, walk);
+}
+
+void command_all (call_t *call)
+{
+    s_walk_all (call, (walk_t){.values = true});
 }
 
 /* False if the options are wrong; the error has been written then. */

@@ -1,204 +1,74 @@
-/* PING, ECHO, HELP, INFO. */
+/* OBJECT, MEMORY, SAVE, and what a broker answers just as well: PING, ECHO, HELP, TIME, COMMAND. */
 #include "node/call.h"
+#include "schema/command_answer.h"
+#include "schema/subcommand.h"
 
-#include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-void command_ping (call_t *call)
+void command_shared (call_t *call)
 {
-    if (call->command->argc == 2)
-        result_bytes (call->out, call_argument (call, 1));
-    else
-        result_text (call->out, "PONG");
+    bool answered = command_answer (call->command, call->now_ms, call->out);
+    KV_ASSERT (answered);
 }
 
-void command_echo (call_t *call)
+void command_save (call_t *call)
 {
-    result_bytes (call->out, call_argument (call, 1));
+    result_error (call->out, KV_NOT_SUPPORTED,
+                  "ERR SAVE needs persistence, which this version does not have: data is in memory "
+                  "only");
 }
 
-void command_help_text (call_t *call)
+static void s_object (call_t *call, const entry_t *entry)
 {
-    kv_slice_t what = call->command->argc == 2 ? call_argument (call, 1) : kv_slice ("", 0);
-    writer_t *out = call->out;
-    size_t start = out->size;
-    result_value (out);
-    if (command_help (out, what))
+    switch (subcommand_of (call->command)) {
+    case SUBCOMMAND_VERSION:
+        result_value (call->out);
+        writer_uint (call->out, entry_version (entry));
         return;
-    writer_cut (out, start);
-    int quoted = what.size < 64 ? (int)what.size : 64;
-    result_errorf (out, KV_UNKNOWN_COMMAND,
-                   "ERR no command or group '%.*s'; HELP lists those there are", quoted,
-                   (const char *)what.data);
-}
-
-/* A section of INFO: the executor's own lines, then the shell's under the same heading. */
-typedef void (info_fn) (call_t *call, writer_t *out);
-
-static void s_line (writer_t *out, const char *format, ...) KV_PRINTF (2, 3);
-
-static void s_line (writer_t *out, const char *format, ...)
-{
-    char line[256];
-    va_list arguments;
-    va_start (arguments, format);
-    vsnprintf (line, sizeof line, format, arguments);
-    va_end (arguments);
-    writer_raw (out, kv_slice_text (line));
-    writer_raw (out, kv_slice_text ("\r\n"));
-}
-
-static void s_info_server (call_t *call, writer_t *out)
-{
-    s_line (out, "kvdb_version:%s", call_options (call)->version);
-    s_line (out, "node_id:%s", call_options (call)->node_id);
-}
-
-static void s_info_memory (call_t *call, writer_t *out)
-{
-    executor_stats_t stats = executor_stats (call->executor);
-    s_line (out, "used_memory:%" PRIu64, stats.bytes);
-    s_line (out, "used_memory_per_key:%" PRIu64, stats.keys ? stats.bytes / stats.keys : 0);
-}
-
-static void s_info_stats (call_t *call, writer_t *out)
-{
-    executor_stats_t stats = executor_stats (call->executor);
-    s_line (out, "total_commands_processed:%" PRIu64, stats.commands);
-    s_line (out, "total_error_replies:%" PRIu64, stats.errors);
-    s_line (out, "expired_keys:%" PRIu64, stats.expired_keys);
-    s_line (out, "keyspace_hits:%" PRIu64, stats.keyspace_hits);
-    s_line (out, "keyspace_misses:%" PRIu64, stats.keyspace_misses);
-}
-
-static void s_info_keyspace (call_t *call, writer_t *out)
-{
-    executor_stats_t stats = executor_stats (call->executor);
-    uint32_t owned = 0;
-    for (uint32_t i = 0; i < call_shard_count (call); i++)
-        owned += call_shard (call, i) != NULL;
-    s_line (out, "shards:%" PRIu32, owned);
-    s_line (out, "keys:%" PRIu64, stats.keys);
-    s_line (out, "expires:%" PRIu64, stats.expiring_keys);
-}
-
-static const struct {
-    const char *name;
-    info_fn *lines;
-} s_sections[] = {{"Server", s_info_server},
-                  {"Memory", s_info_memory},
-                  {"Stats", s_info_stats},
-                  {"Keyspace", s_info_keyspace}};
-
-enum { SECTIONS = sizeof s_sections / sizeof s_sections[0] };
-
-static bool s_same_word (kv_slice_t a, kv_slice_t b)
-{
-    if (a.size != b.size)
-        return false;
-    for (size_t i = 0; i < a.size; i++) {
-        uint8_t x = a.data[i] >= 'A' && a.data[i] <= 'Z' ? a.data[i] | 32 : a.data[i];
-        uint8_t y = b.data[i] >= 'A' && b.data[i] <= 'Z' ? b.data[i] | 32 : b.data[i];
-        if (x != y)
-            return false;
+    case SUBCOMMAND_IDLETIME: result_int (call->out, shard_idle (call->key.shard, entry)); return;
+    case SUBCOMMAND_ENCODING: result_text (call->out, "raw"); return;
+    case SUBCOMMAND_REFCOUNT: result_int (call->out, 1); return;
+    case SUBCOMMAND_FREQ:
+        result_error (call->out, KV_NOT_SUPPORTED,
+                      "ERR An LFU maxmemory policy is not selected, access frequency not tracked. "
+                      "There is none here: see OBJECT IDLETIME");
+        return;
+    default: break;
     }
-    return true;
+    KV_UNREACHABLE ("a subcommand with a key");
 }
 
-/* Whether the client asked for a section: by its name, for all, or for none in particular. */
-static bool s_wants (const call_t *call, kv_slice_t section)
+void command_object (call_t *call)
 {
-    if (call->command->argc == 1)
-        return true;
-    for (uint32_t i = 1; i < call->command->argc; i++) {
-        kv_slice_t word = call_argument (call, i);
-        if (kv_slice_is_word (word, "ALL") || kv_slice_is_word (word, "EVERYTHING") ||
-            kv_slice_is_word (word, "DEFAULT") || s_same_word (word, section))
-            return true;
+    if (command_answer (call->command, call->now_ms, call->out))
+        return;
+    const entry_t *entry = call_peek (call);
+    if (entry)
+        s_object (call, entry);
+    else
+        result_nil (call->out);
+}
+
+/* SAMPLES is for values made of parts, which there are none of here: it is checked, and has no effect. */
+void command_memory (call_t *call)
+{
+    if (command_answer (call->command, call->now_ms, call->out))
+        return;
+    for (uint32_t i = 3; i < call->command->argc; i += 2) {
+        int64_t samples;
+        if (!kv_slice_is_word (call_argument (call, i), "SAMPLES") ||
+            i + 1 == call->command->argc) {
+            call_syntax_error (call);
+            return;
+        }
+        if (!call_integer (call, i + 1, &samples))
+            return;
+        if (samples < 0) {
+            call_syntax_error (call);
+            return;
+        }
     }
-    return false;
-}
-
-/* The next line of the shell's text, without its end; false after the last. */
-static bool s_next_line (const char **at, kv_slice_t *line)
-{
-    if (**at == '\0')
-        return false;
-    size_t size = strcspn (*at, "\n");
-    *line = kv_slice (*at, size > 0 && (*at)[size - 1] == '\r' ? size - 1 : size);
-    *at += size + ((*at)[size] == '\n');
-    return true;
-}
-
-static bool s_is_heading (kv_slice_t line, kv_slice_t *name)
-{
-    if (line.size < 3 || line.data[0] != '#' || line.data[1] != ' ')
-        return false;
-    *name = kv_slice (line.data + 2, line.size - 2);
-    return true;
-}
-
-/* Copies the shell's lines below a heading. */
-static void s_shell_lines (call_t *call, writer_t *out, kv_slice_t section)
-{
-    const char *at = call_info (call);
-    kv_slice_t line;
-    kv_slice_t name = kv_slice ("", 0);
-    while (s_next_line (&at, &line)) {
-        if (s_is_heading (line, &name) || line.size == 0 || !s_same_word (name, section))
-            continue;
-        writer_raw (out, line);
-        writer_raw (out, kv_slice_text ("\r\n"));
-    }
-}
-
-static void s_heading (writer_t *out, kv_slice_t section)
-{
-    if (out->size)
-        writer_raw (out, kv_slice_text ("\r\n"));
-    writer_raw (out, kv_slice_text ("# "));
-    writer_raw (out, section);
-    writer_raw (out, kv_slice_text ("\r\n"));
-}
-
-static bool s_is_own_section (kv_slice_t section)
-{
-    for (size_t i = 0; i < SECTIONS; i++) {
-        if (s_same_word (section, kv_slice_text (s_sections[i].name)))
-            return true;
-    }
-    return false;
-}
-
-/* The sections that only the shell knows. */
-static void s_shell_sections (call_t *call, writer_t *out)
-{
-    const char *at = call_info (call);
-    kv_slice_t line;
-    kv_slice_t name;
-    while (s_next_line (&at, &line)) {
-        if (!s_is_heading (line, &name) || s_is_own_section (name) || !s_wants (call, name))
-            continue;
-        s_heading (out, name);
-        s_shell_lines (call, out, name);
-    }
-}
-
-void command_info (call_t *call)
-{
-    writer_t text = writer_make (SIZE_MAX);
-    for (size_t i = 0; i < SECTIONS; i++) {
-        kv_slice_t name = kv_slice_text (s_sections[i].name);
-        if (!s_wants (call, name))
-            continue;
-        s_heading (&text, name);
-        s_sections[i].lines (call, &text);
-        s_shell_lines (call, &text, name);
-    }
-    s_shell_sections (call, &text);
-    result_value (call->out);
-    writer_text (call->out, kv_slice (text.data, text.size));
-    writer_free (&text);
+    const entry_t *entry = call_peek (call);
+    if (entry)
+        result_int (call->out, (int64_t)store_usage (shard_store (call->key.shard), entry));
+    else
+        result_nil (call->out);
 }

@@ -24,6 +24,20 @@ bool decimal_read (kv_slice_t text, int64_t *number)
     return true;
 }
 
+bool decimal_read_unsigned (kv_slice_t text, uint64_t *number)
+{
+    if (text.size == 0 || text.size > DECIMAL_TEXT_BYTES || (text.data[0] == '0' && text.size > 1))
+        return false;
+    *number = 0;
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t digit = (uint8_t)(text.data[i] - '0');
+        if (digit > 9 || *number > (UINT64_MAX - digit) / 10)
+            return false;
+        *number = *number * 10 + digit;
+    }
+    return true;
+}
+
 size_t decimal_write (char text[DECIMAL_TEXT_BYTES], int64_t number)
 {
     char reversed[DECIMAL_TEXT_BYTES];

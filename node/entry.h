@@ -4,7 +4,7 @@
  *   0..7    version
  *   8..11   bits 0..28 value bytes, bit 29 has_expiry, bits 30..31 spare
  *   12..13  key bytes - 1
- *   14..15  spare: access clock of the eviction policies
+ *   14..15  clock: when it was last used
  *   16..    [4 bytes: index in the expiry heap, if has_expiry] key, value */
 #ifndef KVDB_NODE_ENTRY_H
 #define KVDB_NODE_ENTRY_H
@@ -16,7 +16,7 @@ struct entry {
     uint64_t version;
     uint32_t value_and_flags;
     uint16_t key_bytes_less_one;
-    uint16_t spare;
+    uint16_t clock;
     uint8_t rest[];
 };
 

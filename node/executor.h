@@ -8,12 +8,13 @@
  *   X2  a result that would make the reply longer than its writer's limit is replaced by a
  *       TOO_LARGE error; whether a write took effect is decided before its result is written.
  *   X3  a key whose shard is not owned here is answered MOVED, never looked up.
+ *   X4  all effects of one command on one shard are one record.
  *
  * Owner: the node's thread. */
 #ifndef KVDB_NODE_EXECUTOR_H
 #define KVDB_NODE_EXECUTOR_H
 
-#include "node/shard.h"
+#include "node/eviction.h"
 #include "schema/command.h"
 #include "schema/request.h"
 
@@ -30,6 +31,8 @@ typedef struct {
     uint8_t secret[STORE_SECRET_BYTES]; /* for the tables' hash: random, never told */
     const char *node_id;                /* borrowed for the executor's life; for INFO */
     const char *version;                /* borrowed; for INFO */
+    uint64_t max_memory;                /* bytes, see eviction.h; 0: no bound */
+    eviction_policy_t max_memory_policy;
 } executor_options_t;
 
 executor_t *executor_new (const executor_options_t *options);
@@ -52,8 +55,11 @@ void executor_set_owner (executor_t *self, uint32_t shard, const char *node_id,
 KV_CHECK_RESULT kv_status_t executor_run (executor_t *self, kv_slice_t body, int64_t now_ms,
                                           writer_t *reply);
 
-/* Background work: frees what was flushed, then deletes expired entries over all shards, fairly; at
- * most `budget` entries in all. Returns how much was done, so that the caller comes back at once if
+/* Where records go from now on; borrowed until set again. NULL, as at first: nowhere. */
+void executor_set_sink (executor_t *self, const shard_sink_t *sink);
+
+/* Background work: frees what was flushed, then deletes expired entries over all shards, fairly, then
+ * evicts, if that is due; at most `budget` entries in all. Returns how much was done, so that the caller comes back at once if
  * there may be more. */
 size_t executor_tick (executor_t *self, int64_t now_ms, size_t budget);
 
@@ -63,9 +69,15 @@ void executor_set_info (executor_t *self, const char *text);
 
 typedef struct {
     uint64_t keys, expiring_keys, bytes;
-    uint64_t commands, errors, expired_keys, keyspace_hits, keyspace_misses;
+    uint64_t commands, errors, expired_keys, evicted_keys, keyspace_hits, keyspace_misses;
 } executor_stats_t;
 executor_stats_t executor_stats (const executor_t *self);
+
+/* Of one command: `rejected` is for its form, its place or want of memory; `failed` are calls. */
+typedef struct {
+    uint64_t calls, failed, rejected;
+} command_stats_t;
+const command_stats_t *executor_command_stats (const executor_t *self, command_id_t id);
 
 /* Every table and the pool are as their headers say, by a full walk; for tests. */
 bool executor_is_valid (const executor_t *self);

@@ -71,6 +71,9 @@ typedef struct {
                                   * identity each time */
     uint32_t shards;             /* must be the broker's; 64 */
     int64_t max_value_bytes;     /* should be the broker's; 64 MiB */
+    int64_t max_memory;          /* bytes the data may take, tables included; 0: no bound */
+    const char *max_memory_policy; /* what goes then: noeviction, allkeys-lru or volatile-ttl; NULL:
+                                    * noeviction */
     int64_t
         client_output_bytes;    /* 1 MiB or more: replies one direct client has not read; 256 MiB */
     int64_t output_bytes;       /* 1 MiB or more: replies no direct client has read; 1 GiB */

@@ -544,8 +544,11 @@ static kv_status_t s_start (node_t *self, const void *given)
     const kv_node_options_t *options = self->options;
     executor_options_t executor = {.shards = options->shards,
                                    .max_value_bytes = options->max_value_bytes,
+                                   .max_memory = (uint64_t)options->max_memory,
                                    .node_id = options->id,
                                    .version = KVDB_VERSION};
+    bool known = eviction_policy_read (options->max_memory_policy, &executor.max_memory_policy);
+    KV_ASSERT (known); /* node_options_new has checked it */
     random_bytes (executor.secret, sizeof executor.secret);
     random_bytes (&self->incarnation, sizeof self->incarnation);
     self->incarnation >>= 1; /* fits the signed integers of every language */

@@ -4,6 +4,7 @@
 #include "actors/process.h"
 #include "config/config.h"
 #include "node/kvdb_node.h"
+#include "node/eviction.h"
 #include "node/node_settings.h"
 #include "schema/limits.h"
 
@@ -148,6 +149,9 @@ static int s_serve (program_t *self, const log_t *log)
                                  .output_bytes = self->settings.output_bytes,
                                  .shards = (uint32_t)self->cluster.shards,
                                  .max_value_bytes = self->cluster.max_value_bytes,
+                                 .max_memory = self->settings.max_memory,
+                                 .max_memory_policy = eviction_policy_name (
+                                     (eviction_policy_t)self->settings.max_memory_policy),
                                  .data_dir = self->data_dir,
                                  .allow_unauthenticated = self->settings.allow_unauthenticated,
                                  .log = log->write,

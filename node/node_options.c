@@ -3,6 +3,7 @@
 #include "actors/actor_options.h"
 #include "actors/cluster_options.h"
 #include "actors/handover.h"
+#include "node/eviction.h"
 #include "node/node_settings.h"
 
 static void s_check_numbers (option_check_t *check, kv_node_options_t *set)
@@ -13,6 +14,7 @@ static void s_check_numbers (option_check_t *check, kv_node_options_t *set)
         (uint32_t)option_check_number (check, cluster, "shards", set->shards, KV_SHARDS_DEFAULT);
     set->max_value_bytes = option_check_number (check, cluster, "max_value_bytes",
                                                 set->max_value_bytes, KV_VALUE_BYTES_DEFAULT);
+    set->max_memory = option_check_number (check, node, "max_memory", set->max_memory, 0);
     set->client_output_bytes =
         option_check_number (check, node, "client_output_bytes", set->client_output_bytes,
                              (int64_t)KV_CLIENT_OUTPUT_BYTES_DEFAULT);
@@ -31,6 +33,10 @@ static void s_check_texts (option_check_t *check, const kv_node_options_t *given
                             "id is \"%.64s\"; it is 1 to %d letters, digits and . _ - and begins "
                             "with a letter or digit",
                             given->id, KV_NODE_ID_BYTES_MAX);
+    eviction_policy_t policy;
+    if (given->max_memory_policy && !eviction_policy_read (given->max_memory_policy, &policy))
+        option_check_fault (check, "max_memory_policy is \"%.64s\"; it is one of %s",
+                            given->max_memory_policy, EVICTION_POLICIES);
     if (given->host && (!cluster_is_host (given->host) || strlen (given->host) > KV_HOST_BYTES_MAX))
         option_check_fault (check, "host is \"%.100s\"; it is a name or an address", given->host);
 }
@@ -63,6 +69,8 @@ kv_status_t node_options_new (const kv_node_options_t *given, node_options_t **o
     set->id = option_copy_text (given->id);
     set->host = option_copy_text (given->host ? given->host : "127.0.0.1");
     set->data_dir = option_copy_text (given->data_dir);
+    set->max_memory_policy = option_copy_text (
+        given->max_memory_policy ? given->max_memory_policy : eviction_policy_name (EVICT_NOTHING));
     set->broker_endpoint =
         s_copy_endpoint (&check, "broker_endpoint", given->broker_endpoint, true);
     if (given->direct_endpoint)
@@ -85,6 +93,7 @@ void node_options_destroy (node_options_t **self_p)
     free ((void *)(uintptr_t)self->set.id);
     free ((void *)(uintptr_t)self->set.host);
     free ((void *)(uintptr_t)self->set.data_dir);
+    free ((void *)(uintptr_t)self->set.max_memory_policy);
     free ((void *)(uintptr_t)self->set.broker_endpoint);
     free ((void *)(uintptr_t)self->set.direct_endpoint);
     free (self);

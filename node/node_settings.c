@@ -1,5 +1,6 @@
 #include "node/node_settings.h"
 
+#include "node/eviction.h"
 #include "schema/limits.h"
 
 #define MEMBER(name) .offset = offsetof (node_settings_t, name)
@@ -75,6 +76,21 @@ const kv_option_t node_settings_rows[] = {
      .preset = "1g",
      .unit = "bytes",
      .help = "replies all clients have not read; more are dropped"},
+    {.name = "kvdb.max_memory",
+     .type = KV_OPTION_BYTES,
+     MEMBER (max_memory),
+     .min = 0,
+     .max = INT64_C (1) << 50,
+     .preset = "0",
+     .unit = "bytes",
+     .help = "memory the data may take, tables included; 0: no bound"},
+    {.name = "kvdb.max_memory_policy",
+     .type = KV_OPTION_CHOICE,
+     MEMBER (max_memory_policy),
+     .choices = EVICTION_POLICIES,
+     .preset = "noeviction",
+     .help = "what goes when max_memory is reached: nothing (writes are refused), what was used "
+             "longest ago, or what expires next"},
     {.name = "kvdb.persistence.filepath",
      .type = KV_OPTION_PATH,
      MEMBER (filepath),

@@ -20,6 +20,8 @@ typedef struct {
     int64_t connections;
     int64_t client_output_bytes;
     int64_t output_bytes;
+    int64_t max_memory;    /* bytes; 0: no bound */
+    int max_memory_policy; /* eviction_policy_t */
     char *filepath;
     int filetype;
     bool enable_auto_flush;

@@ -6,8 +6,11 @@ struct shard {
     store_t *store;
     uint64_t last; /* H1 */
     uint64_t expired_count;
+    uint64_t bytes; /* what it has in host->bytes */
     uint32_t id;
-    entry_pool_t *pool; /* borrowed */
+    bool is_open;
+    shard_t *next_open;
+    shard_host_t *host; /* borrowed */
     uint8_t secret[STORE_SECRET_BYTES];
 };
 
@@ -15,24 +18,35 @@ enum { EPOCH_BITS = 64 - POSITION_N_BITS };
 
 static const uint64_t s_n_mask = (UINT64_C (1) << POSITION_N_BITS) - 1;
 
+static void s_account (shard_t *self)
+{
+    uint64_t bytes = store_bytes (self->store);
+    self->host->bytes += bytes - self->bytes; // H5
+    self->bytes = bytes;
+}
+
 shard_t *shard_new (uint32_t id, uint64_t epoch, const uint8_t secret[STORE_SECRET_BYTES],
-                    entry_pool_t *pool)
+                    shard_host_t *host)
 {
     KV_ASSERT (epoch >> EPOCH_BITS == 0);
     shard_t *self = calloc (1, sizeof *self);
     KV_ASSERT (self != NULL);
-    self->store = store_new (secret, pool);
+    self->store = store_new (secret, host->pool);
     self->last = epoch << POSITION_N_BITS;
     self->id = id;
-    self->pool = pool;
+    self->host = host;
     memcpy (self->secret, secret, sizeof self->secret);
+    s_account (self);
     return self;
 }
 
 store_t *shard_retire (shard_t **self_p)
 {
-    store_t *store = (*self_p)->store;
-    free (*self_p);
+    shard_t *self = *self_p;
+    KV_ASSERT (!self->is_open);
+    store_t *store = self->store;
+    self->host->bytes -= self->bytes;
+    free (self);
     *self_p = NULL;
     return store;
 }
@@ -70,12 +84,41 @@ size_t shard_live_count (const shard_t *self, int64_t now_ms)
     return store_count (self->store) - store_due_count (self->store, now_ms);
 }
 
-/* The position of the next record. */
-static uint64_t s_next (shard_t *self)
+/* ---- records --------------------------------------------------------------------------------- */
+
+/* The position of the open record, which it opens if need be. */
+static uint64_t s_position (shard_t *self)
 {
+    if (self->is_open)
+        return self->last;
     KV_ASSERT ((self->last & s_n_mask) < s_n_mask);
+    self->is_open = true;
+    self->next_open = self->host->open;
+    self->host->open = self;
     return ++self->last; // H1: n is the low part, and never carries into the epoch
 }
+
+void shard_host_end (shard_host_t *self)
+{
+    while (self->open) {
+        shard_t *shard = self->open;
+        self->open = shard->next_open;
+        shard->is_open = false;
+        shard->next_open = NULL;
+        if (self->sink)
+            self->sink->end (self->sink->context, shard); // H4
+        s_account (shard);
+    }
+}
+
+static void s_tell (const shard_t *self, const effect_t *effect)
+{
+    const shard_sink_t *sink = self->host->sink;
+    if (sink)
+        sink->effect (sink->context, self, effect); // H4
+}
+
+/* ---- effects --------------------------------------------------------------------------------- */
 
 static bool s_is_expired (const shard_t *self, const entry_t *entry, int64_t now_ms)
 {
@@ -83,7 +126,14 @@ static bool s_is_expired (const shard_t *self, const entry_t *entry, int64_t now
     return expires_ms != 0 && expires_ms <= now_ms;
 }
 
-entry_t *shard_find (shard_t *self, kv_slice_t key, uint64_t hash, int64_t now_ms)
+static void s_touch (const shard_t *self, entry_t *entry)
+{
+    /* Most reads come within the second of the one before, and need not write. */
+    if (entry_clock (entry) != self->host->clock)
+        entry_set_clock (entry, self->host->clock);
+}
+
+entry_t *shard_peek (shard_t *self, kv_slice_t key, uint64_t hash, int64_t now_ms)
 {
     entry_t *entry = store_find (self->store, key, hash);
     if (entry && s_is_expired (self, entry, now_ms)) {
@@ -94,45 +144,83 @@ entry_t *shard_find (shard_t *self, kv_slice_t key, uint64_t hash, int64_t now_m
     return entry;
 }
 
+entry_t *shard_find (shard_t *self, kv_slice_t key, uint64_t hash, int64_t now_ms)
+{
+    entry_t *entry = shard_peek (self, key, hash, now_ms);
+    if (entry)
+        s_touch (self, entry);
+    return entry;
+}
+
+uint16_t shard_idle (const shard_t *self, const entry_t *entry)
+{
+    return (uint16_t)(self->host->clock - entry_clock (entry));
+}
+
 entry_t *shard_put (shard_t *self, kv_slice_t key, uint64_t hash, kv_slice_t value,
                     int64_t expires_ms)
 {
-    return store_put (self->store, key, hash, value, expires_ms, s_next (self)); // H2
+    entry_t *entry = store_put (self->store, key, hash, value, expires_ms, s_position (self)); // H2
+    s_touch (self, entry);
+    s_tell (self, &(effect_t){.kind = EFFECT_PUT,
+                              .key = entry_key (entry),
+                              .value = entry_value (entry),
+                              .expires_ms = expires_ms});
+    return entry;
 }
 
 entry_t *shard_set_value (shard_t *self, entry_t *entry, kv_slice_t value)
 {
-    entry = store_resize_value (self->store, entry, value.size, s_next (self)); // H2
+    entry = store_resize_value (self->store, entry, value.size, s_position (self)); // H2
     if (value.size)
         memcpy (entry_value_data (entry), value.data, value.size);
+    s_touch (self, entry);
+    s_tell (self, &(effect_t){.kind = EFFECT_PUT,
+                              .key = entry_key (entry),
+                              .value = value,
+                              .expires_ms = store_expires_ms (self->store, entry)});
     return entry;
 }
 
-entry_t *shard_append (shard_t *self, entry_t *entry, kv_slice_t bytes)
+entry_t *shard_write (shard_t *self, entry_t *entry, size_t offset, kv_slice_t bytes)
 {
     size_t before = entry_value (entry).size;
-    entry = store_resize_value (self->store, entry, before + bytes.size, s_next (self)); // H2
+    size_t end = offset + bytes.size;
+    entry = store_resize_value (self->store, entry, end > before ? end : before,
+                                s_position (self)); // H2
+    if (offset > before)
+        memset (entry_value_data (entry) + before, 0, offset - before);
     if (bytes.size)
-        memcpy (entry_value_data (entry) + before, bytes.data, bytes.size);
+        memcpy (entry_value_data (entry) + offset, bytes.data, bytes.size);
+    s_touch (self, entry);
+    s_tell (self,
+            &(effect_t){
+                .kind = EFFECT_WRITE, .key = entry_key (entry), .value = bytes, .offset = offset});
     return entry;
 }
 
 entry_t *shard_set_expiry (shard_t *self, entry_t *entry, int64_t expires_ms)
 {
-    return store_set_expiry (self->store, entry, expires_ms, s_next (self)); // H2
+    entry = store_set_expiry (self->store, entry, expires_ms, s_position (self)); // H2
+    s_touch (self, entry);
+    s_tell (self,
+            &(effect_t){.kind = EFFECT_EXPIRE, .key = entry_key (entry), .expires_ms = expires_ms});
+    return entry;
 }
 
 void shard_delete (shard_t *self, entry_t *entry)
 {
-    (void)s_next (self);
+    (void)s_position (self);
+    s_tell (self, &(effect_t){.kind = EFFECT_DELETE, .key = entry_key (entry)});
     store_remove (self->store, entry);
 }
 
 store_t *shard_clear (shard_t *self)
 {
-    (void)s_next (self);
+    (void)s_position (self);
+    s_tell (self, &(effect_t){.kind = EFFECT_CLEAR});
     store_t *old = self->store;
-    self->store = store_new (self->secret, self->pool);
+    self->store = store_new (self->secret, self->host->pool);
     return old;
 }
 

@@ -1,14 +1,25 @@
 /* shard - the unit of ordering: a table and the positions of its records.
  *
  *   position = epoch << 40 | n; n rises by one with every record of the shard's life (R1).
+ *   record   = all that one command does to one shard: effects under one position
  *
- * Every change goes through one of the shard_ functions below: it assigns the position, changes
- * the table, and is the one place from which the record's effects will go to the log and to the
- * followers. Commands (commands_*.c) decide what to change; they never touch the store.
+ *   (closed) --first effect: the next position--> open --shard_host_end--> (closed)
+ *
+ * Every change goes through one of the shard_ functions below: it opens a record if none is open,
+ * changes the table, and hands the effect to the host's sink, which is the one place from which
+ * records go to the log and to the followers. Commands (commands_*.c) decide what to change; they
+ * never touch the store, and need not think of records: the executor ends those of a command behind
+ * it. So whatever a command does within one shard is atomic in log, stream and replay.
  *
  *   H1  shard->last is the position of the newest record; it only rises.
  *   H2  an entry's version is the position of the record that last wrote it.
- *   H3  an expired entry is never seen by a command: shard_find removes it (a record: a delete).
+ *   H3  an expired entry is never seen by a command: shard_find removes it (an effect: a delete).
+ *   H4  the sink sees every effect once, those of a record back to back for its shard, then its end.
+ *   H5  host->bytes is the memory of all its shards' tables, but for those with an open record.
+ *
+ * An entry's clock is the second it was last used in, modulo 2^16: idle times of more than 18 hours
+ * look shorter than they are. Reads that are about the key and not its value (TTL, OBJECT) are no
+ * use of it.
  *
  * Pure: time comes in as now_ms, wall-clock milliseconds since 1970. Owner: the node's thread. */
 #ifndef KVDB_NODE_SHARD_H
@@ -18,10 +29,52 @@
 
 typedef struct shard shard_t;
 
-enum { POSITION_N_BITS = 40 };
+enum { POSITION_N_BITS = 40, SHARD_CLOCK_MS = 1000 };
+
+typedef enum {
+    EFFECT_PUT,    /* key is value, and expires at expires_ms (0: never) */
+    EFFECT_WRITE,  /* `value` stands at `offset` of key's value, filled up with zero bytes */
+    EFFECT_EXPIRE, /* key expires at expires_ms (0: never) */
+    EFFECT_DELETE, /* key is not there */
+    EFFECT_CLEAR   /* no key is there */
+} effect_kind_t;
+
+/* What a record does, in absolute terms: replaying it any number of times gives the same. */
+typedef struct {
+    effect_kind_t kind;
+    kv_slice_t key;     /* all but CLEAR; both slices are valid during the call only */
+    kv_slice_t value;   /* PUT, WRITE */
+    size_t offset;      /* WRITE */
+    int64_t expires_ms; /* PUT, EXPIRE */
+} effect_t;
+
+/* Where records go (H4). Their position is shard_last. */
+typedef struct {
+    void (*effect) (void *context, const shard_t *shard, const effect_t *effect);
+    void (*end) (void *context, const shard_t *shard);
+    void *context;
+} shard_sink_t;
+
+/* What the shards of one node have in common; made by the executor, and outlives them. */
+typedef struct {
+    entry_pool_t *pool;
+    const shard_sink_t *sink; /* NULL: records go nowhere */
+    shard_t *open;            /* those with an open record, linked */
+    uint64_t bytes;           /* H5 */
+    uint16_t clock;           /* what entries used now get */
+} shard_host_t;
+
+/* To be called with the time before commands run. */
+static inline void shard_host_set_time (shard_host_t *self, int64_t now_ms)
+{
+    self->clock = (uint16_t)((uint64_t)now_ms / SHARD_CLOCK_MS);
+}
+
+/* Ends all open records. */
+void shard_host_end (shard_host_t *self);
 
 shard_t *shard_new (uint32_t id, uint64_t epoch, const uint8_t secret[STORE_SECRET_BYTES],
-                    entry_pool_t *pool);
+                    shard_host_t *host);
 void shard_destroy (shard_t **self_p);
 
 /* Destroys the shard but for its table, which the caller drains (store_drain) and destroys: freeing
@@ -36,19 +89,24 @@ const store_t *shard_store (const shard_t *self); /* to read and scan */
 /* Entries that are there for a command at now_ms: those not expired. */
 size_t shard_live_count (const shard_t *self, int64_t now_ms);
 
-/* The live entry or NULL; one that has expired is deleted on the way (H3). */
+/* The live entry or NULL; one that has expired is deleted on the way (H3). shard_peek leaves the
+ * entry's clock as it is. */
 entry_t *shard_find (shard_t *self, kv_slice_t key, uint64_t hash, int64_t now_ms);
+entry_t *shard_peek (shard_t *self, kv_slice_t key, uint64_t hash, int64_t now_ms);
 
-/* Changes, each one record. `key` and `value` must not point into another entry. An entry returned
- * may have moved; it is valid until the next change. `expires_ms` lies in the future, or is 0. */
+/* Seconds since the entry was used. */
+uint16_t shard_idle (const shard_t *self, const entry_t *entry);
+
+/* Effects. `key` and `value` of a put may point into any entry. An entry returned may have moved; it
+ * is valid until it is changed again or removed. `expires_ms` lies in the future, or is 0. */
 entry_t *shard_put (shard_t *self, kv_slice_t key, uint64_t hash, kv_slice_t value,
                     int64_t expires_ms);
 entry_t *shard_set_value (shard_t *self, entry_t *entry, kv_slice_t value); /* the expiry stays */
-entry_t *shard_append (shard_t *self, entry_t *entry, kv_slice_t bytes);
+entry_t *shard_write (shard_t *self, entry_t *entry, size_t offset, kv_slice_t bytes);
 entry_t *shard_set_expiry (shard_t *self, entry_t *entry, int64_t expires_ms);
 void shard_delete (shard_t *self, entry_t *entry);
 
-/* Empties the shard, as one record, and hands over the old table as shard_retire does. */
+/* Empties the shard, and hands over the old table as shard_retire does. */
 store_t *shard_clear (shard_t *self);
 
 /* Deletes at most `budget` entries that have expired; returns how many. The shard counts them. */

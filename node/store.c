@@ -177,7 +177,7 @@ static entry_t *s_new_entry (store_t *self, kv_slice_t key, size_t value_bytes, 
     uint32_t flags = has_expiry ? ENTRY_HAS_EXPIRY : 0;
     entry->value_and_flags = (uint32_t)value_bytes | flags;
     entry->key_bytes_less_one = (uint16_t)(key.size - 1);
-    entry->spare = 0;
+    entry->clock = 0;
     memcpy (entry->rest + entry_key_offset (entry), key.data, key.size);
     self->entry_bytes += entry_pool_rounded (bytes);
     return entry;
@@ -374,6 +374,16 @@ uint64_t entry_version (const entry_t *entry)
     return entry->version;
 }
 
+uint16_t entry_clock (const entry_t *entry)
+{
+    return entry->clock;
+}
+
+void entry_set_clock (entry_t *entry, uint16_t clock)
+{
+    entry->clock = clock;
+}
+
 int64_t store_expires_ms (const store_t *self, const entry_t *entry)
 {
     return entry_has_expiry (entry) ? expiry_heap_deadline (self->heap, entry) : 0;
@@ -401,13 +411,13 @@ static uint64_t s_range_end (const store_t *self, uint64_t cursor, size_t *index
     return ((cursor >> shift) + 1) << shift;
 }
 
-uint64_t store_scan (const store_t *self, uint64_t cursor, store_visit_fn *visit, void *context)
+size_t store_buckets (const store_t *self)
 {
-    cursor &= (UINT64_C (1) << CURSOR_BITS) - 1;
-    size_t index;
-    uint64_t next = s_range_end (self, cursor, &index);
-    if (next >> CURSOR_BITS == 0)
-        store_prefetch_bucket (self, s_reverse (next, CURSOR_BITS));
+    return self->buckets.count;
+}
+
+void store_visit (const store_t *self, size_t index, store_visit_fn *visit, void *context)
+{
     const bucket_t *first = s_bucket (self, index);
     for (unsigned i = 0; i < bucket_filled (first); i++)
         __builtin_prefetch (bucket_entry (first->slot[i]));
@@ -416,6 +426,16 @@ uint64_t store_scan (const store_t *self, uint64_t cursor, store_visit_fn *visit
         for (unsigned i = 0; i < filled; i++)
             visit (context, bucket_entry (at->slot[i]));
     }
+}
+
+uint64_t store_scan (const store_t *self, uint64_t cursor, store_visit_fn *visit, void *context)
+{
+    cursor &= (UINT64_C (1) << CURSOR_BITS) - 1;
+    size_t index;
+    uint64_t next = s_range_end (self, cursor, &index);
+    if (next >> CURSOR_BITS == 0)
+        store_prefetch_bucket (self, s_reverse (next, CURSOR_BITS));
+    store_visit (self, index, visit, context);
     return next >> CURSOR_BITS ? 0 : next;
 }
 
@@ -443,6 +463,14 @@ size_t store_bytes (const store_t *self)
 {
     return self->entry_bytes + segments_bytes (&self->buckets) +
            self->overflows * sizeof (bucket_t) + expiry_heap_bytes (self->heap) + sizeof *self;
+}
+
+size_t store_usage (const store_t *self, const entry_t *entry)
+{
+    size_t table = segments_bytes (&self->buckets) + self->overflows * sizeof (bucket_t);
+    size_t expiring = expiry_heap_count (self->heap);
+    size_t node = entry_has_expiry (entry) ? expiry_heap_bytes (self->heap) / expiring : 0;
+    return s_entry_rounded (entry) + table / self->count + node;
 }
 
 typedef struct {

@@ -9,7 +9,7 @@
  *     0..7    version   position of the last write (epoch << 40 | n)
  *     8..11   value bytes (29 bits) and flags (3 bits: has_expiry, 2 spare)
  *     12..13  key bytes - 1
- *     14..15  spare: access clock of the eviction policies
+ *     14..15  clock: when it was last used, as the shard counts time
  *     16..    [4 bytes: index in the expiry heap, if has_expiry] key, value
  *
  * Linear hashing (Litwin, VLDB 1980) splits or merges one bucket at a time as the table grows and
@@ -58,13 +58,13 @@ void store_prefetch_entry (const store_t *self, uint64_t hash);
  * Valid until the next store_put or store_remove. */
 entry_t *store_find (const store_t *self, kv_slice_t key, uint64_t hash);
 
-/* Creates or replaces. `expires_ms` is an absolute wall-clock time, 0: never. `value` and `key`
- * may point into an entry of this store only if it is the one replaced. Returns the entry. */
+/* Creates or replaces. `expires_ms` is an absolute wall-clock time, 0: never. `value` and `key` may
+ * point into any entry of this store. The clock starts at 0. Returns the entry; no other has moved. */
 entry_t *store_put (store_t *self, kv_slice_t key, uint64_t hash, kv_slice_t value,
                     int64_t expires_ms, uint64_t version);
 
 /* Makes the value `bytes` long, keeping what fits; new bytes are undefined, for the caller to write
- * at once. The deadline stays. Returns the entry, which may have moved. */
+ * at once. The deadline and the clock stay. Returns the entry, which may have moved. */
 entry_t *store_resize_value (store_t *self, entry_t *entry, size_t bytes, uint64_t version);
 
 /* Sets or clears (0) the deadline. Returns the entry, which may have moved. */
@@ -81,12 +81,19 @@ kv_slice_t entry_key (const entry_t *entry);
 kv_slice_t entry_value (const entry_t *entry);
 uint8_t *entry_value_data (entry_t *entry); /* the value's bytes, writable, same length */
 uint64_t entry_version (const entry_t *entry);
+uint16_t entry_clock (const entry_t *entry);
+void entry_set_clock (entry_t *entry, uint16_t clock);
 int64_t store_expires_ms (const store_t *self, const entry_t *entry); /* 0: never */
 
 /* Visits the bucket the cursor stands in and returns the next cursor; 0 when the walk is over.
  * Start with 0. A cursor uses the low 48 bits only. `visit` must not change the store. */
 typedef void (store_visit_fn) (void *context, const entry_t *entry);
 uint64_t store_scan (const store_t *self, uint64_t cursor, store_visit_fn *visit, void *context);
+
+/* The same for one bucket by its index, 0 .. store_buckets - 1, as it is at the moment: each entry is
+ * in one of them, about five in each. */
+size_t store_buckets (const store_t *self);
+void store_visit (const store_t *self, size_t index, store_visit_fn *visit, void *context);
 
 /* The entry whose deadline is the earliest, or NULL; its deadline. */
 entry_t *store_next_to_expire (const store_t *self, int64_t *expires_ms);
@@ -97,6 +104,9 @@ size_t store_expiring_count (const store_t *self);
 /* Entries whose deadline is at or before now_ms; costs time in proportion to the answer. */
 size_t store_due_count (const store_t *self, int64_t now_ms);
 size_t store_bytes (const store_t *self); /* all memory: entries as allocated, buckets, heap */
+
+/* What one entry takes: as allocated, its node in the heap, and its share of the buckets. */
+size_t store_usage (const store_t *self, const entry_t *entry);
 
 /* S1..S4, by a full walk; for tests and debug builds. */
 bool store_is_valid (const store_t *self);

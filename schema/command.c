@@ -1,6 +1,7 @@
 #include "schema/command.h"
 
 #include "schema/limits.h"
+#include "schema/subcommand.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,10 +9,24 @@
 
 enum { NUMBER_TEXT_BYTES = 32 }; /* the longest text of an int64 or a %.17g double */
 
+/* The FLAGS of a row as two members. */
+#define FLAGS_READ .flags = COMMAND_READ, .grows = false
+#define FLAGS_WRITE .flags = COMMAND_WRITE, .grows = false
+#define FLAGS_GROW .flags = COMMAND_WRITE, .grows = true
+#define FLAGS_ADMIN .flags = COMMAND_ADMIN, .grows = false
+
 static const command_spec_t s_specs[COMMAND_COUNT] = {
-#define KV_COMMAND(name, least, most, flags, keys, merge, group, arguments, summary)               \
-    {COMMAND_##name, #name,         least,  most,      COMMAND_##flags,                            \
-     KEYS_##keys,    MERGE_##merge, #group, arguments, summary},
+#define KV_COMMAND(word, fewest, many, mode, where, how, topic, parameters, meaning)               \
+    {.id = COMMAND_##word,                                                                         \
+     .name = #word,                                                                                \
+     .least = (fewest),                                                                            \
+     .most = (many),                                                                               \
+     FLAGS_##mode,                                                                                 \
+     .keys = KEYS_##where,                                                                         \
+     .merge = MERGE_##how,                                                                         \
+     .group = #topic,                                                                              \
+     .arguments = (parameters),                                                                    \
+     .summary = (meaning)},
 #include "schema/commands.def"
 #undef KV_COMMAND
 };
@@ -190,7 +205,8 @@ kv_status_t command_check (const command_t *self, char *text, size_t text_bytes)
                   s_quoted (self->argv[0]), (const char *)self->argv[0].data);
         return KV_UNKNOWN_COMMAND;
     }
-    bool pairs_broken = spec->keys == KEYS_PAIRS && self->argc % 2 == 0;
+    bool pairs = spec->keys == KEYS_PAIRS || spec->keys == KEYS_PAIRS_TOGETHER;
+    bool pairs_broken = pairs && self->argc % 2 == 0;
     if (self->argc < spec->least || (spec->most && self->argc > spec->most) || pairs_broken) {
         char lower[KV_COMMAND_NAME_BYTES_MAX + 1] = {0};
         for (size_t i = 0; spec->name[i]; i++)
@@ -198,7 +214,8 @@ kv_status_t command_check (const command_t *self, char *text, size_t text_bytes)
         snprintf (text, text_bytes, "ERR wrong number of arguments for '%s' command", lower);
         return KV_WRONG_ARITY;
     }
-    return s_check_keys (self, text, text_bytes);
+    kv_status_t status = subcommand_check (self, text, text_bytes);
+    return status ? status : s_check_keys (self, text, text_bytes);
 }
 
 uint32_t command_key_count (const command_t *self)
@@ -206,8 +223,11 @@ uint32_t command_key_count (const command_t *self)
     KV_ASSERT (self->spec != NULL);
     switch (self->spec->keys) {
     case KEYS_FIRST: return 1;
+    case KEYS_SECOND: return self->argc > 2 ? 1 : 0;
     case KEYS_ALL: return self->argc - 1;
-    case KEYS_PAIRS: return (self->argc - 1) / 2;
+    case KEYS_PAIRS:
+    case KEYS_PAIRS_TOGETHER: return (self->argc - 1) / 2;
+    case KEYS_TWO_TOGETHER: return 2;
     case KEYS_NONE:
     case KEYS_CURSOR:
     case KEYS_EVERY:
@@ -218,7 +238,31 @@ uint32_t command_key_count (const command_t *self)
 
 uint32_t command_key_index (const command_t *self, uint32_t n)
 {
-    return self->spec->keys == KEYS_PAIRS ? 1 + 2 * n : 1 + n;
+    switch (self->spec->keys) {
+    case KEYS_SECOND: return 2 + n;
+    case KEYS_PAIRS:
+    case KEYS_PAIRS_TOGETHER: return 1 + 2 * n;
+    default: return 1 + n;
+    }
+}
+
+bool command_keys_together (const command_spec_t *spec)
+{
+    return spec->keys == KEYS_TWO_TOGETHER || spec->keys == KEYS_PAIRS_TOGETHER;
+}
+
+void command_cross_shard (const command_t *self, char *text, size_t text_bytes)
+{
+    snprintf (text, text_bytes,
+              "CROSSSLOT Keys in request don't hash to the same slot: those of %s must live in one "
+              "shard; give them a part in braces in common, as in {user1}.name and {user1}.mail",
+              self->spec->name);
+}
+
+bool command_is_local (const command_t *self)
+{
+    command_keys_t keys = self->spec->keys;
+    return keys == KEYS_NONE || keys == KEYS_COORDINATOR || (keys == KEYS_SECOND && self->argc < 3);
 }
 
 static void s_help_line (writer_t *line, const command_spec_t *spec)

@@ -20,14 +20,24 @@ typedef enum { COMMAND_READ, COMMAND_WRITE, COMMAND_ADMIN } command_flags_t;
 typedef enum {
     KEYS_NONE,
     KEYS_FIRST,
+    KEYS_SECOND,
     KEYS_ALL,
     KEYS_PAIRS,
+    KEYS_TWO_TOGETHER,
+    KEYS_PAIRS_TOGETHER,
     KEYS_CURSOR,
     KEYS_EVERY,
     KEYS_COORDINATOR
 } command_keys_t;
 
-typedef enum { MERGE_NONE, MERGE_SUM, MERGE_ALL_OK, MERGE_BY_KEY, MERGE_CONCAT } command_merge_t;
+typedef enum {
+    MERGE_NONE,
+    MERGE_SUM,
+    MERGE_ALL_OK,
+    MERGE_BY_KEY,
+    MERGE_CONCAT,
+    MERGE_PICK
+} command_merge_t;
 
 typedef struct {
     command_id_t id;
@@ -35,6 +45,7 @@ typedef struct {
     uint32_t least;   /* elements, the name included */
     uint32_t most;    /* 0: no bound of its own */
     command_flags_t flags;
+    bool grows; /* a WRITE that may need more memory */
     command_keys_t keys;
     command_merge_t merge;
     const char *group;
@@ -73,12 +84,21 @@ void command_free (command_t *self);
 KV_CHECK_RESULT kv_status_t command_read (command_t *self, reader_t *at, const char **why);
 
 /* KV_OK, KV_UNKNOWN_COMMAND, KV_WRONG_ARITY or KV_TOO_LARGE (an empty key is KV_BAD_VALUE), with the
- * text a client is to see in `text` (Redis's wording where it has one). */
+ * text a client is to see in `text` (Redis's wording where it has one). Subcommands are checked as
+ * commands are. */
 KV_CHECK_RESULT kv_status_t command_check (const command_t *self, char *text, size_t text_bytes);
 
 /* How many keys the command has, and where the n-th stands in argv. */
 uint32_t command_key_count (const command_t *self);
 uint32_t command_key_index (const command_t *self, uint32_t n);
+
+/* Whether the keys of such a command must live in one shard; one that violates this is answered
+ * KV_CROSS_SHARD with command_cross_shard's text. */
+bool command_keys_together (const command_spec_t *spec);
+void command_cross_shard (const command_t *self, char *text, size_t text_bytes);
+
+/* Whether it concerns no shard, so that a broker does not pass it on. */
+bool command_is_local (const command_t *self);
 
 /* Writes the result of HELP (a text) for the whole table, "@group" or one command. False: there
  * is no such command or group. `what` is empty for all. */

@@ -215,8 +215,8 @@ class ClientsDoor(unittest.TestCase):
             self.check_form(results)
             self.assertEqual([result[0] for result in results], [0, UNKNOWN_COMMAND, 0], name)
         arities = {"GET": [0, 2], "SET": [0, 1], "MGET": [0], "MSET": [0, 1, 3], "DEL": [0], "EXISTS": [0], "INCR": [0, 2],
-                   "INCRBY": [0, 1, 3], "EXPIRE": [0, 1, 3], "TTL": [0, 2], "APPEND": [0, 1, 3], "ECHO": [0, 2], "PING": [2],
-                   "DBSIZE": [1], "KEYS": [0, 2], "SCAN": [0], "SHUTDOWN": [0, 2], "TOPOLOGY": [1], "FLUSHALL": [2]}
+                   "INCRBY": [0, 1, 3], "EXPIRE": [0, 1], "TTL": [0, 2], "APPEND": [0, 1, 3], "ECHO": [0, 2], "PING": [2],
+                   "DBSIZE": [1], "KEYS": [0, 2], "SCAN": [0], "SHUTDOWN": [0, 2], "TOPOLOGY": [1], "RENAME": [0, 1, 3]}
         for name, counts in arities.items():
             for count in counts:
                 results = self.client.call(["SET", "alone", "2"], [name, *["1"] * count], ["GET", "alone"])

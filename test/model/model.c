@@ -1,4 +1,4 @@
-#include "model.h"
+#include "model_parts.h"
 
 #include "schema/limits.h"
 #include "schema/slot.h"
@@ -6,31 +6,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-typedef __int128 wide_t;
-
-typedef struct {
-    uint8_t *key, *value;
-    size_t key_bytes, value_bytes;
-    wide_t deadline_ms; /* 0: never */
-} item_t;
-
-struct model {
-    item_t *items;
-    size_t count, capacity;
-    uint32_t shards;
-    bool *owned;
-    size_t max_value_bytes;
-};
-
-/* The command at hand. */
-typedef struct {
-    model_t *model;
-    const kv_slice_t *argv;
-    uint32_t argc;
-    int64_t now_ms;
-    writer_t *out;
-} run_t;
 
 model_t *model_new (uint32_t shards, size_t max_value_bytes)
 {
@@ -120,38 +95,89 @@ static size_t s_find (model_t *self, kv_slice_t key, int64_t now_ms)
     return i;
 }
 
-static item_t *s_get (run_t *run, kv_slice_t key)
+item_t *run_peek (run_t *run, kv_slice_t key)
 {
     size_t i = s_find (run->model, key, run->now_ms);
     return i < run->model->count ? &run->model->items[i] : NULL;
 }
 
-static void s_delete (run_t *run, kv_slice_t key)
+item_t *run_get (run_t *run, kv_slice_t key)
+{
+    item_t *item = run_peek (run, key);
+    if (item)
+        item->used_s = run->now_ms / 1000;
+    return item;
+}
+
+void run_changed (run_t *run, item_t *item)
+{
+    if (item->version)
+        item->floor = item->version;
+    item->version = 0;
+    item->used_s = run->now_ms / 1000;
+}
+
+bool model_learn (model_t *self, kv_slice_t key, uint64_t version, int64_t now_ms)
+{
+    size_t i = s_find (self, key, now_ms);
+    if (i == self->count)
+        return version == 0;
+    item_t *item = &self->items[i];
+    bool new = item->version == 0 && version > item->floor;
+    if (new)
+        item->version = version;
+    return new || item->version == version;
+}
+
+uint64_t model_version (const model_t *self, kv_slice_t key)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        if (kv_slice_equal (s_key (&self->items[i]), key))
+            return self->items[i].version;
+    }
+    return 0;
+}
+
+kv_slice_t model_value (model_t *self, kv_slice_t key, int64_t now_ms)
+{
+    size_t i = s_find (self, key, now_ms);
+    if (i == self->count)
+        return kv_slice ("", 0);
+    return kv_slice (self->items[i].value, self->items[i].value_bytes);
+}
+
+void run_delete (run_t *run, kv_slice_t key)
 {
     size_t i = s_find (run->model, key, run->now_ms);
     if (i < run->model->count)
         s_remove (run->model, i);
 }
 
-static void s_put (run_t *run, kv_slice_t key, kv_slice_t value, wide_t deadline_ms)
+void run_put (run_t *run, kv_slice_t key, kv_slice_t value, wide_t deadline_ms)
 {
     model_t *self = run->model;
     uint8_t *copy = s_copy (value);
-    s_delete (run, key);
+    uint8_t *key_copy = s_copy (key);
+    item_t old = {0};
+    if (run_peek (run, key))
+        old = *run_peek (run, key);
+    run_delete (run, key);
     if (self->count == self->capacity) {
         self->capacity = self->capacity ? 2 * self->capacity : 64;
         self->items = realloc (self->items, self->capacity * sizeof *self->items);
     }
     KV_ASSERT (self->items != NULL);
-    self->items[self->count++] = (item_t){.key = s_copy (key),
-                                          .key_bytes = key.size,
-                                          .value = copy,
-                                          .value_bytes = value.size,
-                                          .deadline_ms = deadline_ms};
+    self->items[self->count] = (item_t){.key = key_copy,
+                                        .key_bytes = key.size,
+                                        .value = copy,
+                                        .value_bytes = value.size,
+                                        .deadline_ms = deadline_ms,
+                                        .version = old.version,
+                                        .floor = old.floor};
+    run_changed (run, &self->items[self->count++]);
 }
 
-/* Redis's rule: the text is a number if it is what printing the number gives. */
-static bool s_number (kv_slice_t text, int64_t *number)
+bool run_number (kv_slice_t text, int64_t *number)
 {
     char copy[32] = {0};
     char again[32];
@@ -169,15 +195,15 @@ static bool s_number (kv_slice_t text, int64_t *number)
 
 static const char s_not_integer[] = "ERR value is not an integer or out of range";
 
-static bool s_argument (run_t *run, uint32_t index, int64_t *number)
+bool run_argument (run_t *run, uint32_t index, int64_t *number)
 {
-    bool good = s_number (run->argv[index], number);
+    bool good = run_number (run->argv[index], number);
     if (!good)
         result_error (run->out, KV_BAD_VALUE, s_not_integer);
     return good;
 }
 
-static bool s_too_large (run_t *run, size_t bytes)
+bool run_too_large (run_t *run, size_t bytes)
 {
     if (bytes <= run->model->max_value_bytes)
         return false;
@@ -186,7 +212,7 @@ static bool s_too_large (run_t *run, size_t bytes)
     return true;
 }
 
-static void s_write (run_t *run, const item_t *item, bool as_result)
+void run_write (run_t *run, const item_t *item, bool as_result)
 {
     if (as_result)
         result_value (run->out);
@@ -196,85 +222,129 @@ static void s_write (run_t *run, const item_t *item, bool as_result)
         writer_nil (run->out);
 }
 
-static bool s_word (kv_slice_t text, const char *word)
+bool run_word (kv_slice_t text, const char *word)
 {
     return kv_slice_is_word (text, word);
 }
 
+void run_syntax_error (run_t *run)
+{
+    result_error (run->out, KV_SYNTAX, "ERR syntax error");
+}
+
+bool run_deadline (run_t *run, const char *unit, kv_slice_t amount, const char *command,
+                   wide_t *deadline_ms)
+{
+    int64_t number;
+    if (!run_number (amount, &number)) {
+        result_error (run->out, KV_BAD_VALUE, s_not_integer);
+        return false;
+    }
+    bool seconds = unit[0] == 'E';
+    bool absolute = unit[2] == 'A';
+    *deadline_ms = (wide_t)number * (seconds ? 1000 : 1) + (absolute ? 0 : run->now_ms);
+    if (number > 0 && *deadline_ms <= INT64_MAX)
+        return true;
+    result_errorf (run->out, KV_BAD_VALUE, "ERR invalid expire time in '%s' command", command);
+    return false;
+}
+
 typedef struct {
-    bool nx, xx, get, keep;
-    uint32_t units; /* different ones of EX PX EXAT PXAT given */
+    bool nx, xx, get, keep, broken;
+    const char *compare; /* IFEQ or IFVER */
+    kv_slice_t operand;
     const char *unit;
     kv_slice_t amount;
 } set_t;
 
+/* A word with one behind it; sets where that goes. */
+static bool s_parse_pair (run_t *run, uint32_t i, set_t *set)
+{
+    static const char *const words[] = {"EX", "PX", "EXAT", "PXAT", "IFEQ", "IFVER"};
+    for (int w = 0; w < 6 && i + 1 < run->argc; w++) {
+        if (!run_word (run->argv[i], words[w]))
+            continue;
+        if (w < 4) {
+            set->broken = set->broken || (set->unit && set->unit != words[w]);
+            set->unit = words[w];
+            set->amount = run->argv[i + 1];
+        } else {
+            set->broken = set->broken || set->compare;
+            set->compare = words[w];
+            set->operand = run->argv[i + 1];
+        }
+        return true;
+    }
+    return false;
+}
+
 static bool s_parse_set (run_t *run, set_t *set)
 {
-    static const char *const units[] = {"EX", "PX", "EXAT", "PXAT"};
     for (uint32_t i = 3; i < run->argc; i++) {
         kv_slice_t word = run->argv[i];
-        const char *unit = NULL;
-        for (int u = 0; u < 4; u++)
-            unit = s_word (word, units[u]) ? units[u] : unit;
-        if (s_word (word, "NX"))
+        if (run_word (word, "NX"))
             set->nx = true;
-        else if (s_word (word, "XX"))
+        else if (run_word (word, "XX"))
             set->xx = true;
-        else if (s_word (word, "GET"))
+        else if (run_word (word, "GET"))
             set->get = true;
-        else if (s_word (word, "KEEPTTL"))
+        else if (run_word (word, "KEEPTTL"))
             set->keep = true;
-        else if (unit && i + 1 < run->argc) {
-            set->units += set->unit != unit;
-            set->unit = unit;
-            set->amount = run->argv[++i];
-        } else
+        else if (s_parse_pair (run, i, set))
+            i++;
+        else
             return false;
     }
-    return !(set->nx && set->xx) && set->units <= 1 && !(set->keep && set->unit);
+    int conditions = set->nx + set->xx + (set->compare != NULL);
+    return !set->broken && conditions <= 1 && !(set->keep && set->unit);
+}
+
+/* Whether IFEQ or IFVER lets it. A version that is not known is none that could be given. */
+static bool s_compares (const set_t *set, const item_t *old, uint64_t version)
+{
+    if (strcmp (set->compare, "IFVER") == 0)
+        return old ? old->version && old->version == version : version == 0;
+    return old && kv_slice_equal (kv_slice (old->value, old->value_bytes), set->operand);
 }
 
 static void s_run_set (run_t *run)
 {
     set_t set = {0};
-    int64_t amount = 0;
-    if (s_too_large (run, run->argv[2].size))
+    int64_t version = 0;
+    wide_t deadline_ms = 0;
+    if (run_too_large (run, run->argv[2].size))
         return;
     if (!s_parse_set (run, &set)) {
-        result_error (run->out, KV_SYNTAX, "ERR syntax error");
+        run_syntax_error (run);
         return;
     }
-    wide_t deadline_ms = 0;
-    if (set.unit) {
-        if (!s_number (set.amount, &amount)) {
-            result_error (run->out, KV_BAD_VALUE, s_not_integer);
-            return;
-        }
-        bool seconds = set.unit[0] == 'E';
-        bool absolute = set.unit[2] == 'A';
-        deadline_ms = (wide_t)amount * (seconds ? 1000 : 1) + (absolute ? 0 : run->now_ms);
-        if (amount <= 0 || deadline_ms > INT64_MAX) {
-            result_error (run->out, KV_BAD_VALUE, "ERR invalid expire time in 'set' command");
-            return;
-        }
+    if (set.unit && !run_deadline (run, set.unit, set.amount, "set", &deadline_ms))
+        return;
+    bool versioned = set.compare && strcmp (set.compare, "IFVER") == 0;
+    bool huge = versioned && kv_slice_equal (set.operand, kv_slice_text ("9223372036854775808"));
+    if (versioned && !huge && (!run_number (set.operand, &version) || version < 0)) {
+        result_error (run->out, KV_BAD_VALUE, s_not_integer);
+        return;
     }
-    item_t *old = s_get (run, run->argv[1]);
+    uint64_t wanted = huge ? UINT64_C (1) << 63 : (uint64_t)version;
+    item_t *old = run_get (run, run->argv[1]);
     bool apply = old ? !set.nx : !set.xx;
+    apply = apply && (!set.compare || s_compares (&set, old, wanted));
     if (set.get)
-        s_write (run, old, true);
+        run_write (run, old, true);
     else if (apply)
         result_text (run->out, "OK");
     else
         result_nil (run->out);
     if (apply)
-        s_put (run, run->argv[1], run->argv[2], set.keep && old ? old->deadline_ms : deadline_ms);
+        run_put (run, run->argv[1], run->argv[2], set.keep && old ? old->deadline_ms : deadline_ms);
 }
 
 static void s_run_add (run_t *run, wide_t amount)
 {
-    item_t *old = s_get (run, run->argv[1]);
+    item_t *old = run_get (run, run->argv[1]);
     int64_t before = 0;
-    if (old && !s_number (kv_slice (old->value, old->value_bytes), &before)) {
+    if (old && !run_number (kv_slice (old->value, old->value_bytes), &before)) {
         result_error (run->out, KV_BAD_VALUE, s_not_integer);
         return;
     }
@@ -285,14 +355,14 @@ static void s_run_add (run_t *run, wide_t amount)
     }
     char text[32];
     int size = snprintf (text, sizeof text, "%lld", (long long)after);
-    s_put (run, run->argv[1], kv_slice (text, (size_t)size), old ? old->deadline_ms : 0);
+    run_put (run, run->argv[1], kv_slice (text, (size_t)size), old ? old->deadline_ms : 0);
     result_int (run->out, (int64_t)after);
 }
 
 static void s_run_add_argument (run_t *run, bool negative)
 {
     int64_t amount;
-    if (!s_argument (run, 2, &amount))
+    if (!run_argument (run, 2, &amount))
         return;
     if (negative && amount == INT64_MIN)
         result_error (run->out, KV_BAD_VALUE, "ERR decrement would overflow");
@@ -302,10 +372,10 @@ static void s_run_add_argument (run_t *run, bool negative)
 
 static void s_run_append (run_t *run)
 {
-    item_t *old = s_get (run, run->argv[1]);
+    item_t *old = run_get (run, run->argv[1]);
     size_t before = old ? old->value_bytes : 0;
     size_t bytes = before + run->argv[2].size;
-    if (s_too_large (run, bytes))
+    if (run_too_large (run, bytes))
         return;
     uint8_t *joined = malloc (bytes + 1);
     KV_ASSERT (joined != NULL);
@@ -313,34 +383,14 @@ static void s_run_append (run_t *run)
         memcpy (joined, old->value, before);
     if (run->argv[2].size)
         memcpy (joined + before, run->argv[2].data, run->argv[2].size);
-    s_put (run, run->argv[1], kv_slice (joined, bytes), old ? old->deadline_ms : 0);
+    run_put (run, run->argv[1], kv_slice (joined, bytes), old ? old->deadline_ms : 0);
     free (joined);
     result_int (run->out, (int64_t)bytes);
 }
 
-static void s_run_expire (run_t *run, int unit_ms)
-{
-    int64_t amount;
-    if (!s_argument (run, 2, &amount))
-        return;
-    wide_t relative_ms = (wide_t)amount * unit_ms;
-    wide_t deadline_ms = relative_ms + run->now_ms;
-    if (relative_ms > INT64_MAX || relative_ms < INT64_MIN || deadline_ms > INT64_MAX) {
-        result_errorf (run->out, KV_BAD_VALUE, "ERR invalid expire time in '%s' command",
-                       unit_ms == 1 ? "pexpire" : "expire");
-        return;
-    }
-    item_t *item = s_get (run, run->argv[1]);
-    result_int (run->out, item ? 1 : 0);
-    if (item && deadline_ms <= run->now_ms)
-        s_delete (run, run->argv[1]);
-    else if (item)
-        item->deadline_ms = deadline_ms;
-}
-
 static void s_run_ttl (run_t *run, bool seconds)
 {
-    item_t *item = s_get (run, run->argv[1]);
+    item_t *item = run_peek (run, run->argv[1]);
     wide_t left_ms = item && item->deadline_ms ? item->deadline_ms - run->now_ms : -1;
     if (!item)
         result_int (run->out, -2);
@@ -352,20 +402,23 @@ static void s_run_ttl (run_t *run, bool seconds)
 
 static void s_run_persist (run_t *run)
 {
-    item_t *item = s_get (run, run->argv[1]);
-    result_int (run->out, item && item->deadline_ms ? 1 : 0);
-    if (item)
-        item->deadline_ms = 0;
+    item_t *item = run_get (run, run->argv[1]);
+    bool expires = item && item->deadline_ms;
+    result_int (run->out, expires ? 1 : 0);
+    if (!expires)
+        return;
+    item->deadline_ms = 0;
+    run_changed (run, item);
 }
 
 static void s_run_mset (run_t *run)
 {
     for (uint32_t i = 2; i < run->argc; i += 2) {
-        if (s_too_large (run, run->argv[i].size))
+        if (run_too_large (run, run->argv[i].size))
             return;
     }
     for (uint32_t i = 1; i < run->argc; i += 2)
-        s_put (run, run->argv[i], run->argv[i + 1], 0);
+        run_put (run, run->argv[i], run->argv[i + 1], 0);
     result_text (run->out, "OK");
 }
 
@@ -374,80 +427,47 @@ static void s_run_mget (run_t *run)
     result_value (run->out);
     writer_array (run->out, run->argc - 1);
     for (uint32_t i = 1; i < run->argc; i++)
-        s_write (run, s_get (run, run->argv[i]), false);
+        run_write (run, run_get (run, run->argv[i]), false);
 }
 
-static void s_run_count (run_t *run, bool and_delete)
+static void s_run_count (run_t *run, bool and_touch, bool and_delete)
 {
     int64_t count = 0;
     for (uint32_t i = 1; i < run->argc; i++) {
-        count += s_get (run, run->argv[i]) != NULL;
+        item_t *item = and_touch ? run_get (run, run->argv[i]) : run_peek (run, run->argv[i]);
+        count += item != NULL;
         if (and_delete)
-            s_delete (run, run->argv[i]);
+            run_delete (run, run->argv[i]);
     }
     result_int (run->out, count);
 }
 
-/* The class at p, behind its '['; sets `next` to what follows. */
-static bool s_class (kv_slice_t p, uint8_t byte, kv_slice_t *next)
-{
-    size_t i = p.size && p.data[0] == '^' ? 1 : 0;
-    bool negated = i == 1;
-    bool hit = false;
-    while (i < p.size && p.data[i] != ']') {
-        size_t left = p.size - i;
-        if (p.data[i] == '\\' && left >= 2) {
-            hit = hit || p.data[i + 1] == byte;
-            i += 2;
-        } else if (left >= 3 && p.data[i + 1] == '-') {
-            int a = p.data[i];
-            int b = p.data[i + 2];
-            hit = hit || (a <= byte && byte <= b) || (b <= byte && byte <= a);
-            i += 3;
-        } else {
-            hit = hit || p.data[i] == byte;
-            i++;
-        }
-    }
-    i += i < p.size;
-    *next = kv_slice (p.data + i, p.size - i);
-    return hit != negated;
-}
-
-static kv_slice_t s_from (kv_slice_t bytes, size_t index)
-{
-    return kv_slice (bytes.data + index, bytes.size - index);
-}
-
-/* By recursion, trying everything: for short patterns. */
-static bool s_glob (kv_slice_t p, kv_slice_t text)
-{
-    if (p.size == 0)
-        return text.size == 0;
-    if (p.data[0] == '*') {
-        for (size_t i = 0; i <= text.size; i++) {
-            if (s_glob (s_from (p, 1), s_from (text, i)))
-                return true;
-        }
-        return false;
-    }
-    if (text.size == 0)
-        return false;
-    kv_slice_t next = s_from (p, 1);
-    bool hit;
-    if (p.data[0] == '[')
-        hit = s_class (next, text.data[0], &next);
-    else if (p.data[0] == '\\' && p.size >= 2) {
-        hit = p.data[1] == text.data[0];
-        next = s_from (p, 2);
-    } else
-        hit = p.data[0] == '?' || p.data[0] == text.data[0];
-    return hit && s_glob (next, s_from (text, 1));
-}
-
 bool model_has (model_t *self, kv_slice_t key, kv_slice_t pattern, int64_t now_ms)
 {
-    return s_find (self, key, now_ms) < self->count && s_glob (pattern, key);
+    return s_find (self, key, now_ms) < self->count && model_glob (pattern, key);
+}
+
+static model_kind_t s_run_all (run_t *run)
+{
+    model_t *self = run->model;
+    model_purge (self, run->now_ms);
+    result_value (run->out);
+    size_t array = writer_array32 (run->out);
+    for (size_t i = 0; i < self->count; i++) {
+        writer_bin (run->out, s_key (&self->items[i]));
+        writer_bin (run->out, kv_slice (self->items[i].value, self->items[i].value_bytes));
+    }
+    writer_patch_array32 (run->out, array, 2 * (uint32_t)self->count);
+    return MODEL_ALL;
+}
+
+static model_kind_t s_run_random_key (run_t *run)
+{
+    if (run->argc == 2 && !run_word (run->argv[1], "WEIGHTED")) {
+        run_syntax_error (run);
+        return MODEL_EXACT;
+    }
+    return MODEL_RANDOM;
 }
 
 static void s_run_keys (run_t *run)
@@ -458,7 +478,7 @@ static void s_run_keys (run_t *run)
     size_t array = writer_array32 (run->out);
     uint32_t count = 0;
     for (size_t i = 0; i < self->count; i++) {
-        if (!s_glob (run->argv[1], s_key (&self->items[i])))
+        if (!model_glob (run->argv[1], s_key (&self->items[i])))
             continue;
         writer_bin (run->out, s_key (&self->items[i]));
         count++;
@@ -482,15 +502,15 @@ static model_kind_t s_run_scan (run_t *run)
 {
     int64_t cursor;
     int64_t count = 1;
-    bool good = s_number (run->argv[1], &cursor) && cursor >= 0 && cursor < INT64_C (1) << 62;
+    bool good = run_number (run->argv[1], &cursor) && cursor >= 0 && cursor < INT64_C (1) << 62;
     if (!good || cursor % 16384 >= run->model->shards) {
         result_error (run->out, KV_BAD_VALUE, "ERR invalid cursor");
         return MODEL_EXACT;
     }
     for (uint32_t i = 2; i < run->argc; i += 2) {
-        bool counts = s_word (run->argv[i], "COUNT");
-        bool known = (counts || s_word (run->argv[i], "MATCH")) && i + 1 < run->argc;
-        if (known && counts && !s_argument (run, i + 1, &count))
+        bool counts = run_word (run->argv[i], "COUNT");
+        bool known = (counts || run_word (run->argv[i], "MATCH")) && i + 1 < run->argc;
+        if (known && counts && !run_argument (run, i + 1, &count))
             return MODEL_EXACT;
         if (!known || count < 1) {
             result_error (run->out, KV_SYNTAX, "ERR syntax error");
@@ -505,13 +525,34 @@ static model_kind_t s_run_scan (run_t *run)
 
 static void s_run_flush (run_t *run)
 {
-    if (run->argc == 2 && !s_word (run->argv[1], "SYNC") && !s_word (run->argv[1], "ASYNC")) {
+    bool known =
+        run->argc == 1 || run_word (run->argv[1], "SYNC") || run_word (run->argv[1], "ASYNC");
+    if (run->argc > 2 || !known) {
         result_error (run->out, KV_SYNTAX, "ERR syntax error");
         return;
     }
     for (size_t i = run->model->count; i-- > 0;)
         s_remove (run->model, i);
     result_text (run->out, "OK");
+}
+
+static bool s_crosses (run_t *run, const command_t *command)
+{
+    if (!command_keys_together (command->spec))
+        return false;
+    uint32_t first = 0;
+    bool crosses = false;
+    for (uint32_t i = 0; i < command_key_count (command); i++) {
+        kv_slice_t key = run->argv[command_key_index (command, i)];
+        uint32_t shard = kv_shard_of (key, run->model->shards);
+        first = i == 0 ? shard : first;
+        crosses = crosses || shard != first;
+    }
+    char text[KV_ERROR_TEXT_BYTES_MAX];
+    command_cross_shard (command, text, sizeof text);
+    if (crosses)
+        result_error (run->out, KV_CROSS_SHARD, text);
+    return crosses;
 }
 
 /* True if the command has a key in a shard that is not owned; the error has been written then. */
@@ -528,29 +569,76 @@ static bool s_has_moved (run_t *run, const command_t *command)
     return false;
 }
 
+/* COPY looks at its options before it looks where its keys are. */
+static bool s_places_first (const command_t *command)
+{
+    return command->spec->id != COMMAND_COPY;
+}
+
+bool run_misplaced (run_t *run, const command_t *command)
+{
+    return s_crosses (run, command) || s_has_moved (run, command);
+}
+
+static model_kind_t s_dispatch_more (run_t *run, command_id_t id)
+{
+    switch (id) {
+    case COMMAND_COPY: run_copy (run); break;
+    case COMMAND_DELIFEQ: run_delifeq (run); break;
+    case COMMAND_EXPIRE: run_expire (run, 1000, false, "expire"); break;
+    case COMMAND_EXPIREAT: run_expire (run, 1000, true, "expireat"); break;
+    case COMMAND_EXPIRETIME: run_expire_time (run, true); break;
+    case COMMAND_GETDEL: run_getdel (run); break;
+    case COMMAND_GETEX: run_getex (run); break;
+    case COMMAND_GETRANGE: run_getrange (run); break;
+    case COMMAND_GETSET: run_getset (run); break;
+    case COMMAND_GETVER: return run_getver (run);
+    case COMMAND_INCRBYFLOAT: run_add_float (run); break;
+    case COMMAND_MEMORY: return run_memory (run);
+    case COMMAND_MSETNX: run_msetnx (run); break;
+    case COMMAND_OBJECT: return run_object (run);
+    case COMMAND_PEXPIRE: run_expire (run, 1, false, "pexpire"); break;
+    case COMMAND_PEXPIREAT: run_expire (run, 1, true, "pexpireat"); break;
+    case COMMAND_PEXPIRETIME: run_expire_time (run, false); break;
+    case COMMAND_PSETEX: run_setex (run, "PX", "psetex"); break;
+    case COMMAND_RENAME: run_rename (run, false); break;
+    case COMMAND_RENAMENX: run_rename (run, true); break;
+    case COMMAND_SETEX: run_setex (run, "EX", "setex"); break;
+    case COMMAND_SETNX: run_setnx (run); break;
+    case COMMAND_SETRANGE: run_setrange (run); break;
+    case COMMAND_TIME: run_time (run); break;
+    default: return MODEL_ANY; /* COMMAND, HELP, INFO, SAVE */
+    }
+    return MODEL_EXACT;
+}
+
 static model_kind_t s_dispatch (run_t *run, command_id_t id)
 {
     switch (id) {
     case COMMAND_APPEND: s_run_append (run); break;
+    case COMMAND_ALL: return s_run_all (run);
     case COMMAND_DBSIZE:
-        result_int (run->out, (int64_t)model_count (run->model, run->now_ms));
-        break;
+    case COMMAND_SIZE: result_int (run->out, (int64_t)model_count (run->model, run->now_ms)); break;
     case COMMAND_DECR: s_run_add (run, -1); break;
     case COMMAND_DECRBY: s_run_add_argument (run, true); break;
     case COMMAND_DEL:
-    case COMMAND_UNLINK: s_run_count (run, true); break;
+    case COMMAND_UNLINK: s_run_count (run, true, true); break;
     case COMMAND_ECHO: result_bytes (run->out, run->argv[1]); break;
-    case COMMAND_EXISTS: s_run_count (run, false); break;
-    case COMMAND_EXPIRE: s_run_expire (run, 1000); break;
+    case COMMAND_EXISTS: s_run_count (run, false, false); break;
+    case COMMAND_TOUCH: s_run_count (run, true, false); break;
+    case COMMAND_TYPE:
+        result_text (run->out, run_peek (run, run->argv[1]) ? "string" : "none");
+        break;
+    case COMMAND_RANDOMKEY: return s_run_random_key (run);
+    case COMMAND_DROP:
     case COMMAND_FLUSHALL: s_run_flush (run); break;
-    case COMMAND_GET: s_write (run, s_get (run, run->argv[1]), true); break;
+    case COMMAND_GET: run_write (run, run_get (run, run->argv[1]), true); break;
     case COMMAND_INCR: s_run_add (run, 1); break;
     case COMMAND_INCRBY: s_run_add_argument (run, false); break;
     case COMMAND_KEYS: s_run_keys (run); return MODEL_KEYS;
     case COMMAND_MGET: s_run_mget (run); break;
     case COMMAND_MSET: s_run_mset (run); break;
     case COMMAND_PERSIST: s_run_persist (run); break;
-    case COMMAND_PEXPIRE: s_run_expire (run, 1); break;
     case COMMAND_PING:
         if (run->argc == 2)
             result_bytes (run->out, run->argv[1]);
@@ -561,23 +649,19 @@ static model_kind_t s_dispatch (run_t *run, command_id_t id)
     case COMMAND_SCAN: return s_run_scan (run);
     case COMMAND_SET: s_run_set (run); break;
     case COMMAND_STRLEN: {
-        item_t *item = s_get (run, run->argv[1]);
+        item_t *item = run_get (run, run->argv[1]);
         result_int (run->out, item ? (int64_t)item->value_bytes : 0);
         break;
     }
     case COMMAND_TTL: s_run_ttl (run, true); break;
-    case COMMAND_HELP:
-    case COMMAND_INFO:
-    case COMMAND_SHUTDOWN:
-    case COMMAND_TOPOLOGY:
-    case COMMAND_COUNT: return MODEL_ANY;
+    default: return s_dispatch_more (run, id);
     }
     return MODEL_EXACT;
 }
 
 model_kind_t model_run (model_t *self, const command_t *command, int64_t now_ms, writer_t *out)
 {
-    run_t run = {self, command->argv, command->argc, now_ms, out};
+    run_t run = {self, command, command->argv, command->argc, now_ms, out};
     char text[KV_ERROR_TEXT_BYTES_MAX];
     kv_status_t status = command_check (command, text, sizeof text);
     if (status) {
@@ -589,7 +673,7 @@ model_kind_t model_run (model_t *self, const command_t *command, int64_t now_ms,
                        command->spec->name);
         return MODEL_EXACT;
     }
-    if (s_has_moved (&run, command))
+    if (s_places_first (command) && run_misplaced (&run, command))
         return MODEL_EXACT;
     return s_dispatch (&run, command->spec->id);
 }

@@ -13,10 +13,14 @@ typedef struct model model_t;
 
 /* What a command's result is compared by. */
 typedef enum {
-    MODEL_EXACT, /* the bytes the model wrote */
-    MODEL_KEYS,  /* KEYS: the set of keys the model wrote, in any order */
-    MODEL_SCAN,  /* SCAN that succeeds: its form, and that each key is one that matches */
-    MODEL_ANY    /* INFO, HELP: success */
+    MODEL_EXACT,  /* the bytes the model wrote */
+    MODEL_KEYS,   /* KEYS: the set of keys the model wrote, in any order */
+    MODEL_SCAN,   /* SCAN that succeeds: its form, and that each key is one that matches */
+    MODEL_ALL,    /* ALL: the set of keys and values the model wrote, in any order */
+    MODEL_RANDOM, /* RANDOMKEY: any live key, or nil if there is none */
+    MODEL_LEARN,  /* GETVER, OBJECT VERSION: model_learn is to be told the version */
+    MODEL_INT,    /* an integer above 0 */
+    MODEL_ANY     /* INFO, HELP, COMMAND: success; SAVE: an error */
 } model_kind_t;
 
 model_t *model_new (uint32_t shards, size_t max_value_bytes);
@@ -35,6 +39,16 @@ model_kind_t model_run (model_t *self, const command_t *command, int64_t now_ms,
 /* Live keys: how many, and one of them. */
 size_t model_count (model_t *self, int64_t now_ms);
 kv_slice_t model_key (model_t *self, size_t index);
+
+/* Tells the version of a key (0: absent), as the executor has it. False if that cannot be: it is not the
+ * one it had before, and the key was not changed, or it is no higher than that, and it was. */
+bool model_learn (model_t *self, kv_slice_t key, uint64_t version, int64_t now_ms);
+
+/* The version it was told last, 0 if the key is absent or was changed since. */
+uint64_t model_version (const model_t *self, kv_slice_t key);
+
+/* The value of a key; empty if absent. */
+kv_slice_t model_value (model_t *self, kv_slice_t key, int64_t now_ms);
 
 /* Whether a live key matches a pattern; for MODEL_SCAN. */
 bool model_has (model_t *self, kv_slice_t key, kv_slice_t pattern, int64_t now_ms);

@@ -32,6 +32,8 @@ typedef struct {
     writer_t request, reply, expected;
     command_t command;
     uint64_t done;
+    uint8_t key[600]; /* the last one written, unless it was of a wrong size */
+    size_t key_bytes;
 } test_t;
 
 static uint64_t s_random (test_t *self, uint64_t below)
@@ -70,15 +72,16 @@ static void s_write_key (test_t *self)
         return;
     }
     uint64_t n = s_random (self, s_one_in (self, 2) ? HOT_KEYS : KEYS);
-    uint8_t key[600];
+    uint8_t *key = self->key;
     size_t size = 0;
     if (n % 7 == 0)
-        size += (size_t)snprintf ((char *)key, sizeof key, "{t%" PRIu64 "}", n % 5);
+        size += (size_t)snprintf ((char *)key, sizeof self->key, "{t%" PRIu64 "}", n % 5);
     key[size++] = (uint8_t) "ab*[\\\0\xff"[n % 7];
-    size += (size_t)snprintf ((char *)key + size, sizeof key - size, "%" PRIu64, n);
+    size += (size_t)snprintf ((char *)key + size, sizeof self->key - size, "%" PRIu64, n);
     while (n % 50 == 3 && size < 500)
         key[size++] = (uint8_t)n;
     writer_bin (&self->request, kv_slice (key, size));
+    self->key_bytes = size;
 }
 
 static void s_write_number (test_t *self)
@@ -132,6 +135,33 @@ static void s_write_value (test_t *self)
     free (value);
 }
 
+/* Decimal numbers with a point, as INCRBYFLOAT takes them, and other texts. */
+static void s_write_float (test_t *self)
+{
+    static const char *const odd[] = {"1e5",   "-1.5e-3", "1e4932", "1e4933", "-1e4932", "1e-5000",
+                                      "inf",   "-inf",    "nan",    "0x10",   "+1",      " 1",
+                                      "1 ",    ".5",      "5.",     "1e",     "",        "-0",
+                                      "3.0e0", "1e-17",   "abc"};
+    char text[64];
+    if (s_one_in (self, 4)) {
+        writer_cstr (&self->request, odd[s_random (self, sizeof odd / sizeof odd[0])]);
+        return;
+    }
+    snprintf (text, sizeof text, "%.*f", (int)s_random (self, 6),
+              ((double)s_random (self, 20001) - 10000) / 64);
+    writer_cstr (&self->request, text);
+}
+
+/* The value the last key has, so that comparisons succeed, or any. */
+static void s_write_present_value (test_t *self)
+{
+    if (s_one_in (self, 3))
+        s_write_value (self);
+    else
+        writer_bin (&self->request,
+                    model_value (self->model, kv_slice (self->key, self->key_bytes), self->now_ms));
+}
+
 static void s_write_pattern (test_t *self)
 {
     static const char *const parts[] = {"*", "?", "a",  "b",     "1",     "2",   "[ab]", "[^a]",
@@ -161,19 +191,56 @@ static void s_write_set_option (test_t *self)
     s_write_word (self, plain, s_one_in (self, 10) ? 7 : 6);
 }
 
-/* SET's options: the argument count has been drawn, so they may come out wrong. */
+/* SET's and GETEX's options: the argument count has been drawn, so they may come out wrong. */
 static void s_write_set_options (test_t *self, uint32_t count)
 {
     static const char *const units[] = {"EX", "PX", "EXAT", "PXAT"};
     for (uint32_t i = 0; i < count; i++) {
-        if (i + 1 < count && s_one_in (self, 2)) {
+        bool has_next = i + 1 < count;
+        if (has_next && s_one_in (self, 2)) {
             s_write_word (self, units, 4);
+            s_write_number (self);
+            i++;
+        } else if (has_next && s_one_in (self, 4)) {
+            s_write_word (self, &(const char *){"IFEQ"}, 1);
+            s_write_present_value (self);
+            i++;
+        } else if (has_next && s_one_in (self, 10)) {
+            s_write_word (self, &(const char *){"IFVER"}, 1);
             s_write_number (self);
             i++;
         } else if (s_one_in (self, 30)) {
             s_write_word (self, units, 4);
         } else {
             s_write_set_option (self);
+        }
+    }
+}
+
+static void s_write_getex_options (test_t *self, uint32_t count)
+{
+    static const char *const words[] = {"PERSIST", "EX", "PX", "EXAT", "PXAT", "NX"};
+    for (uint32_t i = 0; i < count; i++) {
+        if (i + 1 < count && !s_one_in (self, 8)) {
+            s_write_word (self, words + 1, 4);
+            s_write_number (self);
+            i++;
+        } else {
+            s_write_word (self, words, s_one_in (self, 10) ? 6 : 1);
+        }
+    }
+}
+
+static void s_write_copy_options (test_t *self, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (i + 1 < count && s_one_in (self, 2)) {
+            s_write_word (self, &(const char *){"DB"}, 1);
+            writer_cstr (&self->request, s_one_in (self, 4) ? "1" : "0");
+            i++;
+        } else {
+            s_write_word (self, (const char *const[]){"REPLACE", "DB", "FOO"},
+                          s_one_in (self, 10) ? 3 : 1);
         }
     }
 }
@@ -200,52 +267,139 @@ static uint32_t s_argument_count (test_t *self, const command_spec_t *spec)
         most += 2;
     uint32_t least = s_one_in (self, 60) && spec->least > 1 ? spec->least - 1 : spec->least;
     uint32_t count = least + (uint32_t)s_random (self, most - least + 1);
-    if (spec->keys == KEYS_PAIRS && !s_one_in (self, 30))
+    bool pairs = spec->keys == KEYS_PAIRS || spec->keys == KEYS_PAIRS_TOGETHER;
+    if (spec->keys == KEYS_PAIRS_TOGETHER && !s_one_in (self, 4))
+        count = 3 + 2 * (uint32_t)s_random (self, 2);
+    if (pairs && !s_one_in (self, 30))
         count |= 1;
+    if (spec->keys == KEYS_SECOND && !s_one_in (self, 10))
+        count = 3;
     return count;
+}
+
+static bool s_is_key (const command_spec_t *spec, uint32_t index)
+{
+    switch (spec->keys) {
+    case KEYS_FIRST: return index == 1;
+    case KEYS_SECOND: return index == 2;
+    case KEYS_ALL: return true;
+    case KEYS_TWO_TOGETHER: return index <= 2;
+    case KEYS_PAIRS:
+    case KEYS_PAIRS_TOGETHER: return index % 2 == 1;
+    default: return false;
+    }
+}
+
+static bool s_is_value (const command_spec_t *spec, uint32_t index)
+{
+    switch (spec->id) {
+    case COMMAND_SET:
+    case COMMAND_APPEND:
+    case COMMAND_ECHO:
+    case COMMAND_GETSET:
+    case COMMAND_SETNX: return true;
+    case COMMAND_SETEX:
+    case COMMAND_PSETEX:
+    case COMMAND_SETRANGE: return index == 3;
+    default: return spec->keys == KEYS_PAIRS || spec->keys == KEYS_PAIRS_TOGETHER;
+    }
+}
+
+/* Words in the place of an argument, if the command has such. */
+static bool s_write_some_word (test_t *self, const command_spec_t *spec, uint32_t index)
+{
+    static const char *const object[] = {"ENCODING", "REFCOUNT", "IDLETIME", "IDLETIME",
+                                         "VERSION",  "FREQ",     "HELP",     "FOO"};
+    static const char *const flags[] = {"NX", "XX", "GT", "LT", "FOO"};
+    bool odd = s_one_in (self, 20);
+    switch (spec->id) {
+    case COMMAND_FLUSHALL:
+    case COMMAND_DROP: s_write_word (self, (const char *const[]){"SYNC", "ASYNC", "FOO"}, 3); break;
+    case COMMAND_OBJECT: s_write_word (self, object, odd ? 8 : 6); break;
+    case COMMAND_RANDOMKEY:
+    case COMMAND_MEMORY:
+        s_write_word (self, (const char *const[]){"USAGE", "WEIGHTED", "SAMPLES", "HELP"}, 4);
+        break;
+    case COMMAND_COMMAND:
+        s_write_word (
+            self, (const char *const[]){"COUNT", "LIST", "INFO", "DOCS", "GETKEYS", "GET", "FOO"},
+            7);
+        break;
+    case COMMAND_EXPIRE:
+    case COMMAND_EXPIREAT:
+    case COMMAND_PEXPIRE:
+    case COMMAND_PEXPIREAT:
+        if (index < 3)
+            return false;
+        s_write_word (self, flags, odd ? 5 : 4);
+        break;
+    default: return false;
+    }
+    return true;
 }
 
 static void s_write_argument (test_t *self, const command_spec_t *spec, uint32_t index)
 {
-    bool key = spec->keys == KEYS_ALL || (spec->keys == KEYS_FIRST && index == 1) ||
-               (spec->keys == KEYS_PAIRS && index % 2 == 1);
-    if (key)
+    if (s_is_key (spec, index))
         s_write_key (self);
     else if (spec->id == COMMAND_KEYS)
         s_write_pattern (self);
     else if (spec->keys == KEYS_CURSOR)
         s_write_cursor (self);
-    else if (spec->id == COMMAND_FLUSHALL)
-        s_write_word (self, (const char *const[]){"SYNC", "ASYNC", "FOO"}, 3);
-    else if (spec->id == COMMAND_SET || spec->id == COMMAND_MSET || spec->id == COMMAND_APPEND ||
-             spec->id == COMMAND_ECHO)
+    else if (spec->id == COMMAND_MEMORY && index > 3)
+        s_write_number (self);
+    else if (s_write_some_word (self, spec, index))
+        return;
+    else if (spec->id == COMMAND_DELIFEQ)
+        s_write_present_value (self);
+    else if (spec->id == COMMAND_INCRBYFLOAT)
+        s_write_float (self);
+    else if (s_is_value (spec, index))
         s_write_value (self);
     else
         s_write_number (self);
 }
 
+/* The options that a command ends with, from where they begin. False: it has none there. */
+static bool s_write_options (test_t *self, command_id_t id, uint32_t index, uint32_t count)
+{
+    if (id == COMMAND_SET && index == 3)
+        s_write_set_options (self, count);
+    else if (id == COMMAND_GETEX && index == 2)
+        s_write_getex_options (self, count);
+    else if (id == COMMAND_COPY && index == 3)
+        s_write_copy_options (self, count);
+    else if (id == COMMAND_SCAN && index == 2)
+        s_write_scan_options (self, count);
+    else
+        return false;
+    return true;
+}
+
+static command_id_t s_draw_command (test_t *self)
+{
+    command_id_t id = (command_id_t)s_random (self, COMMAND_COUNT);
+    bool rare = id == COMMAND_KEYS || id == COMMAND_INFO || id == COMMAND_HELP ||
+                id == COMMAND_ALL || id == COMMAND_COMMAND;
+    bool drop = id == COMMAND_FLUSHALL || id == COMMAND_DROP;
+    if ((rare && !s_one_in (self, 10)) || (drop && !s_one_in (self, 400)))
+        id = s_one_in (self, 2) ? COMMAND_SET : COMMAND_MSET;
+    return id;
+}
+
 static void s_write_command (test_t *self)
 {
-    uint64_t id = s_random (self, COMMAND_COUNT);
-    bool rare = id == COMMAND_KEYS || id == COMMAND_INFO || id == COMMAND_HELP;
-    if ((rare && !s_one_in (self, 10)) || (id == COMMAND_FLUSHALL && !s_one_in (self, 400)))
-        id = s_one_in (self, 2) ? COMMAND_SET : COMMAND_MSET;
-    const command_spec_t *spec = command_spec ((command_id_t)id);
+    command_id_t id = s_draw_command (self);
+    const command_spec_t *spec = command_spec (id);
     uint32_t count = s_argument_count (self, spec);
     writer_array (&self->request, count);
     if (s_one_in (self, 300))
         writer_cstr (&self->request, "NOSUCH");
     else
         s_write_word (self, &spec->name, 1);
-    uint32_t options_at = id == COMMAND_SET ? 3 : id == COMMAND_SCAN ? 2 : UINT32_MAX;
     for (uint32_t i = 1; i < count; i++) {
-        if (i == options_at) {
-            if (id == COMMAND_SET)
-                s_write_set_options (self, count - i);
-            else
-                s_write_scan_options (self, count - i);
+        if (s_write_options (self, id, i, count - i))
             return;
-        }
         s_write_argument (self, spec, i);
     }
 }
@@ -314,6 +468,76 @@ static void s_compare_scan (test_t *self, kv_slice_t got)
     }
 }
 
+/* A result whose value is an array of pairs; the model's has the same pairs in another order, so their
+ * bytes, sorted out, are the same: each pair is looked up. */
+static void s_compare_all (test_t *self, kv_slice_t got)
+{
+    uint32_t head;
+    uint32_t count = 0;
+    int64_t code;
+    reader_t at = reader_make (got);
+    bool form = reader_array (&at, &head) == KV_OK && reader_int (&at, &code) == KV_OK &&
+                code == KV_OK && reader_array (&at, &count) == KV_OK && count % 2 == 0;
+    s_require (self, form, "ALL did not return pairs", got);
+    for (uint32_t i = 0; i < count; i += 2) {
+        kv_slice_t key;
+        kv_slice_t value;
+        form = reader_bytes (&at, &key) == KV_OK && reader_bytes (&at, &value) == KV_OK;
+        bool same = form && model_has (self->model, key, kv_slice_text ("*"), self->now_ms) &&
+                    kv_slice_equal (value, model_value (self->model, key, self->now_ms));
+        s_require (self, same, "ALL returned a pair it should not", got);
+    }
+    s_require (self, got.size == self->expected.size, "ALL returned other pairs", got);
+}
+
+/* RANDOMKEY: key, or [key, weight, random]. */
+static void s_compare_random (test_t *self, const result_t *result)
+{
+    reader_t at = reader_make (result->value);
+    kv_slice_t key;
+    uint32_t count;
+    uint64_t weight = model_count (self->model, self->now_ms);
+    bool any = weight > 0;
+    bool form = result->status == KV_OK;
+    if (self->command.argc == 2)
+        form = form && reader_array (&at, &count) == KV_OK && count == 3;
+    if (any)
+        form = form && reader_bytes (&at, &key) == KV_OK &&
+               model_has (self->model, key, kv_slice_text ("*"), self->now_ms);
+    else
+        form = form && reader_nil (&at) == KV_OK;
+    if (self->command.argc == 2)
+        form = form && reader_uint (&at, &weight) == KV_OK &&
+               weight == model_count (self->model, self->now_ms);
+    s_require (self, form, "RANDOMKEY returned no live key", result->raw);
+}
+
+/* GETVER or OBJECT VERSION of a key whose version the model does not know. */
+static void s_learn (test_t *self, const result_t *result)
+{
+    bool getver = self->command.spec->id == COMMAND_GETVER;
+    kv_slice_t key = self->command.argv[getver ? 1 : 2];
+    kv_slice_t value = {0};
+    uint64_t version = 0;
+    uint32_t count = 0;
+    reader_t at = reader_make (result->value);
+    bool form = result->status == KV_OK;
+    if (getver)
+        form = form && reader_array (&at, &count) == KV_OK && count == 2 &&
+               reader_bytes (&at, &value) == KV_OK &&
+               kv_slice_equal (value, model_value (self->model, key, self->now_ms));
+    form = form && reader_uint (&at, &version) == KV_OK;
+    s_require (self, form && model_learn (self->model, key, version, self->now_ms),
+               "not a version that it can have", result->raw);
+}
+
+static bool s_is_positive (const result_t *result)
+{
+    int64_t number;
+    reader_t at = reader_make (result->value);
+    return result->status == KV_OK && reader_int (&at, &number) == KV_OK && number > 0;
+}
+
 static void s_compare (test_t *self, const result_t *result)
 {
     kv_slice_t expected;
@@ -326,9 +550,15 @@ static void s_compare (test_t *self, const result_t *result)
         break;
     case MODEL_KEYS: s_compare_keys (self, result->raw, self->command.argv[1]); break;
     case MODEL_SCAN: s_compare_scan (self, result->raw); break;
-    case MODEL_ANY:
-        s_require (self, result->status == KV_OK || self->command.argc > 1, "an error",
-                   result->raw);
+    case MODEL_ALL: s_compare_all (self, result->raw); break;
+    case MODEL_RANDOM: s_compare_random (self, result); break;
+    case MODEL_LEARN: s_learn (self, result); break;
+    case MODEL_INT: s_require (self, s_is_positive (result), "no size", result->raw); break;
+    case MODEL_ANY: {
+        bool refused = self->command.spec->id == COMMAND_SAVE;
+        s_require (self, (result->status == KV_OK) != refused || self->command.argc > 1,
+                   "an error, or none", result->raw);
+    }
     }
 }
 
@@ -370,6 +600,27 @@ static void s_run_batch (test_t *self)
         writer_cstr (&self->request, "durability");
         writer_cstr (&self->request, s_one_in (self, 2) ? "local" : "replicated");
     }
+    s_run (self);
+}
+
+/* Learns a key's version, then sets the key if it has that version, or another. */
+static void s_run_versions (test_t *self)
+{
+    writer_reset (&self->request);
+    request_begin (&self->request, 1, 1, false);
+    writer_array (&self->request, 2);
+    writer_cstr (&self->request, "GETVER");
+    s_write_key (self);
+    s_run (self);
+    uint64_t version = model_version (self->model, kv_slice (self->key, self->key_bytes));
+    writer_reset (&self->request);
+    request_begin (&self->request, 1, 1, false);
+    writer_array (&self->request, 5);
+    writer_cstr (&self->request, "SET");
+    writer_bin (&self->request, kv_slice (self->key, self->key_bytes));
+    s_write_value (self);
+    writer_cstr (&self->request, "IFVER");
+    writer_uint (&self->request, s_one_in (self, 3) ? version + 1 : version);
     s_run (self);
 }
 
@@ -496,6 +747,8 @@ int main (int argc, char **argv)
         if (s_one_in (&test, 10))
             s_change_owner (&test);
         s_run_batch (&test);
+        if (s_one_in (&test, 3))
+            s_run_versions (&test);
         if (test.done >= check_at) {
             s_check_scan (&test);
             KV_ASSERT (executor_is_valid (test.executor)); // S1..S4, P1..P3

@@ -34,6 +34,13 @@ static inline void batch_write_key (writer_t *out, random_t *random)
     writer_bin (out, kv_slice_text (key));
 }
 
+static inline void batch_write_tagged_key (writer_t *out, random_t *random, uint32_t tag)
+{
+    char key[64];
+    snprintf (key, sizeof key, "{tag%u}key%u", tag, random_below (random, 40));
+    writer_bin (out, kv_slice_text (key));
+}
+
 /* A random valid command; of its keys there are up to `keys`. SCAN's cursor names a shard. */
 static inline void batch_write_command (writer_t *out, random_t *random, uint32_t keys,
                                         uint32_t shards)
@@ -43,8 +50,12 @@ static inline void batch_write_command (writer_t *out, random_t *random, uint32_
     uint32_t arguments = spec->least - 1;
     if (spec->keys == KEYS_ALL)
         arguments = count;
-    if (spec->keys == KEYS_PAIRS)
+    if (spec->keys == KEYS_PAIRS || spec->keys == KEYS_PAIRS_TOGETHER)
         arguments = 2 * count;
+    if (spec->keys == KEYS_SECOND)
+        arguments = 1 + random_below (random, 2);
+    bool pairs = spec->keys == KEYS_PAIRS || spec->keys == KEYS_PAIRS_TOGETHER;
+    uint32_t tag = random_below (random, 5);
     writer_array (out, 1 + arguments);
     writer_cstr (out, spec->name);
     for (uint32_t i = 0; i < arguments; i++) {
@@ -52,8 +63,14 @@ static inline void batch_write_command (writer_t *out, random_t *random, uint32_
         snprintf (cursor, sizeof cursor, "%u", random_below (random, shards));
         if (spec->keys == KEYS_CURSOR && i == 0)
             writer_cstr (out, cursor);
-        else if (spec->keys == KEYS_PAIRS && i % 2 == 1)
+        else if (pairs && i % 2 == 1)
             writer_int (out, random_below (random, 1000)); /* a value; C2 of command.h */
+        else if (command_keys_together (spec))
+            batch_write_tagged_key (out, random, tag);
+        else if (spec->keys == KEYS_SECOND && i == 0)
+            writer_cstr (out, arguments == 1               ? "HELP"
+                              : spec->id == COMMAND_MEMORY ? "USAGE"
+                                                           : "VERSION");
         else
             batch_write_key (out, random);
     }
@@ -92,6 +109,17 @@ static inline void batch_execute (const command_t *command, uint32_t shard, writ
             snprintf (name, sizeof name, "shard%u.%u", shard, i);
             writer_cstr (out, name);
         }
+        return;
+    case MERGE_PICK: /* every node has the same key to offer */
+        if (command->argc == 1) {
+            result_bytes (out, kv_slice_text ("picked"));
+            return;
+        }
+        result_value (out);
+        writer_array (out, 3);
+        writer_bin (out, kv_slice_text ("picked"));
+        writer_uint (out, 1 + shard % 4);
+        writer_uint (out, batch_hash (kv_slice (&shard, sizeof shard)));
         return;
     case MERGE_NONE:
         if (command->argc > 1 && batch_hash (command->argv[1]) % 5 == 0)

@@ -74,7 +74,7 @@ static void s_scatter (bed_t *self)
     for (uint32_t i = 0; i < self->count; i++) {
         const command_t *command = &self->commands[i];
         uint32_t first = self->scatter.count;
-        if (command->spec->keys == KEYS_NONE || command->spec->keys == KEYS_COORDINATOR) {
+        if (command_is_local (command)) {
             writer_reset (&local);
             batch_execute (command, 0, &local);
             gather_settle (self->gather, i, kv_slice (local.data, local.size));
@@ -194,7 +194,8 @@ static void s_same_set (kv_slice_t got, kv_slice_t all)
 static void s_expected (bed_t *self, uint32_t index, writer_t *out)
 {
     const command_t *command = &self->commands[index];
-    if (command->spec->keys != KEYS_EVERY || command->spec->merge == MERGE_ALL_OK) {
+    bool same = command->spec->merge == MERGE_ALL_OK || command->spec->merge == MERGE_PICK;
+    if (command->spec->keys != KEYS_EVERY || same) {
         uint32_t shard = command->spec->keys == KEYS_NONE ? 0 : self->map->shards;
         batch_execute (command, shard, out);
         return;
@@ -392,9 +393,64 @@ static void test_answers_out_of_form (void **state)
     assert_int_equal (s_odd_answer ("MGET", 2, kv_slice (two, sizeof two), NULL), KV_INTERNAL);
     assert_int_equal (s_odd_answer ("MGET", 2, kv_slice (&nil, 1), NULL), KV_INTERNAL);
     assert_int_equal (s_odd_answer ("MSET", 4, kv_slice (&nil, 1), NULL), KV_OK);
+    static const uint8_t none[] = {0x93, 0xc0, 0, 7}; /* no key, of a node that has none */
+    assert_int_equal (s_odd_answer ("RANDOMKEY", 0, kv_slice (none, sizeof none), NULL), KV_OK);
+    assert_int_equal (s_odd_answer ("RANDOMKEY", 0, kv_slice (two, sizeof two), NULL), KV_INTERNAL);
+    assert_int_equal (s_odd_answer ("RANDOMKEY", 0, kv_slice (&nil, 1), NULL), KV_INTERNAL);
     /* A write that was answered somehow has been done somewhere. */
     assert_int_equal (s_odd_answer ("DEL", 2, kv_slice (largest, sizeof largest), NULL),
                       KV_OUTCOME_UNKNOWN); // G3
+}
+
+/* What RANDOMKEY picks from nodes whose weights are 1, 0, 2 and 5, each offering its own number. */
+static int64_t s_pick_one (random_t *random)
+{
+    static const uint64_t weights[] = {1, 0, 2, 5};
+    gather_t *gather = gather_new (1, 1);
+    piece_t piece = {.command = 0, .spec = command_find (kv_slice_text ("RANDOMKEY"))};
+    gather_expect (gather, 0, piece.spec, 4, 0);
+    for (uint64_t node = 0; node < 4; node++) {
+        writer_t answer = writer_make (SIZE_MAX);
+        reply_begin (&answer, 1, 1);
+        result_value (&answer);
+        writer_array (&answer, 3);
+        writer_uint (&answer, node);
+        writer_uint (&answer, weights[node]);
+        writer_uint (&answer, random_next (random));
+        blob_t *blob = blob_from_writer (&answer);
+        reply_t reply;
+        result_t result;
+        assert_int_equal (reply_decode (blob_bytes (blob), &reply), KV_OK);
+        assert_int_equal (result_next (&reply, &result), KV_OK);
+        gather_keep (gather, blob);
+        blob_unref (&blob);
+        gather_piece (gather, NULL, &piece, &result);
+    }
+    writer_t out = writer_make (SIZE_MAX);
+    gather_write (gather, &out);
+    reply_t reply;
+    result_t result;
+    int64_t node = -1;
+    assert_int_equal (reply_decode (kv_slice (out.data, out.size), &reply), KV_OK);
+    assert_int_equal (result_next (&reply, &result), KV_OK);
+    reader_t at = reader_make (result.value);
+    assert_int_equal (reader_int (&at, &node), KV_OK);
+    writer_free (&out);
+    gather_destroy (&gather);
+    return node;
+}
+
+static void test_a_pick_is_as_likely_as_its_weight (void **state)
+{
+    (void)state;
+    random_t random = random_make ("pick");
+    int seen[4] = {0};
+    for (int i = 0; i < 8000; i++)
+        seen[s_pick_one (&random)]++;
+    assert_int_equal (seen[1], 0);
+    assert_in_range (seen[0], 820, 1180); /* 6 sigma around 1000, 2000, 5000 */
+    assert_in_range (seen[2], 1765, 2235);
+    assert_in_range (seen[3], 4735, 5265);
 }
 
 /* Settles `count` commands with texts of `bytes` bytes and writes within `limit`. */
@@ -448,6 +504,7 @@ int main (void)
         cmocka_unit_test (test_random_batches_answer_as_one_store),
         cmocka_unit_test (test_random_failures_never_hide_an_effect),
         cmocka_unit_test (test_answers_out_of_form),
+        cmocka_unit_test (test_a_pick_is_as_likely_as_its_weight),
         cmocka_unit_test (test_reply_over_its_limit),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);

@@ -48,7 +48,9 @@ static void s_check_piece (const scatter_t *scatter, const piece_t *piece, const
         if (pairs)
             assert_true (kv_slice_equal (part.argv[at + 1], whole->argv[in_whole + 1]));
     }
-    if (piece->key_count == 0)
+    if (whole->spec->merge == MERGE_PICK && part.argc == 2)
+        assert_true (kv_slice_is_word (part.argv[1], "WEIGHTED"));
+    else if (piece->key_count == 0)
         assert_true (kv_slice_equal (kv_slice (bytes.data, bytes.size), whole->raw)); // P3
     else
         assert_int_equal (keys, piece->key_count);
@@ -106,7 +108,7 @@ static void test_random_commands_over_random_maps (void **state)
             batch_write_command (&bytes, &random, random_below (&random, 10) ? 5 : 300,
                                  map->shards);
             s_read (&command, kv_slice (bytes.data, bytes.size));
-            bool local = command.spec->keys == KEYS_NONE || command.spec->keys == KEYS_COORDINATOR;
+            bool local = command_is_local (&command);
             uint32_t first = scatter.count;
             if (!local)
                 assert_int_equal (
@@ -119,6 +121,39 @@ static void test_random_commands_over_random_maps (void **state)
     }
     command_free (&command);
     scatter_free (&scatter);
+}
+
+/* P4, and that nothing is left of what was refused. */
+static void test_keys_that_must_live_together_and_do_not (void **state)
+{
+    (void)state;
+    static const char *const commands[][5] = {{"RENAME", "foo", "bar"},
+                                              {"COPY", "foo", "bar"},
+                                              {"MSETNX", "{t}a", "1", "b", "2"},
+                                              {"RANDOMKEY", "WEIGHTED"}};
+    shard_map_t *map = shard_map_new (64, 3);
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        scatter_t scatter = {.count = 0};
+        command_t command = command_make ();
+        writer_t bytes = writer_make (SIZE_MAX);
+        char text[256] = "";
+        uint32_t count = 0;
+        while (count < 5 && commands[i][count])
+            count++;
+        writer_array (&bytes, count);
+        for (uint32_t word = 0; word < count; word++)
+            writer_cstr (&bytes, commands[i][word]);
+        s_read (&command, kv_slice (bytes.data, bytes.size));
+        kv_status_t status =
+            scatter_command (&scatter, 0, &command, map, MAX_VALUE, text, sizeof text);
+        assert_int_equal (status, count == 2 ? KV_SYNTAX : KV_CROSS_SHARD);
+        assert_int_equal (strncmp (text, "CROSSSLOT ", 10) == 0, status == KV_CROSS_SHARD);
+        assert_int_equal (scatter.count, 0);
+        writer_free (&bytes);
+        command_free (&command);
+        scatter_free (&scatter);
+    }
+    shard_map_destroy (&map);
 }
 
 static kv_status_t s_scan (const char *cursor, uint32_t shards, uint32_t *shard)
@@ -212,6 +247,7 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_random_commands_over_random_maps),
+        cmocka_unit_test (test_keys_that_must_live_together_and_do_not),
         cmocka_unit_test (test_scan_cursors),
         cmocka_unit_test (test_split_command_with_a_large_value_is_refused_whole),
     };

@@ -223,7 +223,7 @@ static void s_write_command (world_t *world, writer_t *out, asked_t *asked, uint
     *asked = (asked_t){.kind = ASKS_KEYS, .id = ids[roll % 8]};
     const command_spec_t *spec = command_spec (asked->id);
     bool pairs = asked->id == COMMAND_SET || asked->id == COMMAND_MSET;
-    bool many = spec->most == 0;
+    bool many = spec->keys == KEYS_ALL || spec->keys == KEYS_PAIRS;
     uint32_t keys = many ? 1 + random_below (&world->random, KEYS_MAX) : 1;
     uint32_t spread = s_chance (world, 30) ? 1 : SHARDS;
     uint32_t shard = random_below (&world->random, SHARDS);

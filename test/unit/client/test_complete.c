@@ -55,10 +55,10 @@ static void test_complete_words (void **state)
         {"SHUTDOWN node1 ", 15, ""},
         {"GET ", 4, ""},
         {"SET k ", 6, ""},
-        {"SET k v ", 8, " NX XX GET EX PX EXAT PXAT KEEPTTL"},
+        {"SET k v ", 8, " NX XX IFEQ IFVER GET EX PX EXAT PXAT KEEPTTL"},
         {"SET k v e", 8, " ex exat"},
         {"SET k v EX ", 11, ""},
-        {"SET k v EX 10 ", 14, " NX XX GET"},
+        {"SET k v EX 10 ", 14, " NX XX IFEQ IFVER GET"},
         {"SET k v nx ex 10 ", 17, " GET"},
         {"SET k v nx ex 10 get ", 21, ""},
         {"SET \"a b\" 'c d' K", 16, " KEEPTTL"},
@@ -131,7 +131,8 @@ static void test_hint_shows_what_is_to_come (void **state)
 {
     (void)state;
 #define SET_OPTIONS                                                                                \
-    "[NX|XX] [GET] [EX seconds|PX milliseconds|EXAT unix-seconds|PXAT unix-milliseconds|KEEPTTL]"
+    "[NX|XX|IFEQ value|IFVER version] [GET] [EX seconds|PX milliseconds|EXAT unix-seconds|PXAT "   \
+    "unix-milliseconds|KEEPTTL]"
     static const struct {
         const char *line;
         const char *hint;
@@ -154,8 +155,8 @@ static void test_hint_shows_what_is_to_come (void **state)
         {"SET k v n", " " SET_OPTIONS},
         {"SET k v n ", ""},
         {"SET k v q", ""},
-        {"SET k v ex", " seconds [NX|XX] [GET]"},
-        {"SET k v ex 10 ", "[NX|XX] [GET]"},
+        {"SET k v ex", " seconds [NX|XX|IFEQ value|IFVER version] [GET]"},
+        {"SET k v ex 10 ", "[NX|XX|IFEQ value|IFVER version] [GET]"},
         {"SET \"a b", " value " SET_OPTIONS},
         {"SET \"a b\" 'c", " " SET_OPTIONS},
         {"SET \"a\"b", ""},

@@ -24,7 +24,7 @@ static const struct {
     LISTED (DENIED),      LISTED (NOT_SUPPORTED), LISTED (BUSY),          LISTED (UNAVAILABLE),
     LISTED (MOVED),       LISTED (RETRY),         LISTED (LOADING),       LISTED (OUTCOME_UNKNOWN),
     LISTED (DISK_FULL),   LISTED (TIMEOUT),       LISTED (OUT_OF_MEMORY), LISTED (IO),
-    LISTED (CORRUPT),     LISTED (INTERNAL),      LISTED (CONFIG),
+    LISTED (CORRUPT),     LISTED (INTERNAL),      LISTED (CONFIG),        LISTED (CROSS_SHARD),
 };
 
 enum { LISTED_COUNT = sizeof s_listed / sizeof s_listed[0] };

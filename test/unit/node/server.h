@@ -1,7 +1,7 @@
 /* server - an executor that tests talk to in text: commands as words, results as one line.
  *
  *   SET key "a b" EX 10   words part at blanks; "..." keeps blanks; @N stands for N bytes of 'x'
- *   OK  "bin"  42  nil  [a, b]  !CODE text */
+ *   OK  "bin"  42  nil  [a, b]  {a: b}  !CODE text */
 #ifndef KVDB_TEST_UNIT_NODE_SERVER_H
 #define KVDB_TEST_UNIT_NODE_SERVER_H
 
@@ -13,7 +13,7 @@ typedef struct {
     executor_t *executor;
     int64_t now_ms;
     writer_t request, reply;
-    char shown[4096];
+    char shown[16384];
 } server_t;
 
 enum { SERVER_SHARDS = 4, SERVER_VALUE_BYTES_MAX = 1000 };
@@ -111,35 +111,29 @@ static inline void server_show_value (server_t *self, reader_t *at)
         status = reader_nil (at);
         server_add (self, "nil");
     } else if (type == READER_INT) {
+        uint64_t large = 0;
         status = reader_int (at, &number);
-        server_add (self, "%" PRId64, number);
+        if (status && (status = reader_uint (at, &large)) == KV_OK)
+            server_add (self, "%" PRIu64, large);
+        else
+            server_add (self, "%" PRId64, number);
     } else if (type == READER_TEXT || type == READER_BIN) {
         status = reader_bytes (at, &bytes);
         const char *quote = type == READER_BIN ? "\"" : "";
         server_add (self, "%s%.*s%s", quote, (int)bytes.size, (const char *)bytes.data, quote);
+    } else if (type == READER_MAP) {
+        status = reader_map (at, &count);
+        for (uint32_t i = 0; i < 2 * count; i++) {
+            server_add (self, "%s", i == 0 ? "{" : i % 2 ? ": " : ", ");
+            server_show_value (self, at);
+        }
+        server_add (self, "}");
     } else {
-        /* Arrays in one level, or SCAN's array in an array. */
         status = reader_array (at, &count);
         server_add (self, "[");
         for (uint32_t i = 0; i < count; i++) {
             server_add (self, i ? ", " : "");
-            if (reader_peek (at) == READER_ARRAY) {
-                uint32_t inner = 0;
-                status = reader_array (at, &inner);
-                server_add (self, "[");
-                for (uint32_t j = 0; j < inner; j++) {
-                    status = reader_bytes (at, &bytes);
-                    server_add (self, "%s\"%.*s\"", j ? ", " : "", (int)bytes.size,
-                                (const char *)bytes.data);
-                }
-                server_add (self, "]");
-            } else if (reader_peek (at) == READER_NIL) {
-                status = reader_nil (at);
-                server_add (self, "nil");
-            } else {
-                status = reader_bytes (at, &bytes);
-                server_add (self, "\"%.*s\"", (int)bytes.size, (const char *)bytes.data);
-            }
+            server_show_value (self, at);
         }
         server_add (self, "]");
     }

@@ -248,14 +248,21 @@ static void test_commands_info (void **state)
             "# Server\r\nkvdb_version:1.2.3\r\nnode_id:node1\r\n"
             "uptime_in_seconds:7\r\n");
     EXPECT (s, "INFO replication keyspace",
-            "# Keyspace\r\nshards:4\r\nkeys:1\r\nexpires:0\r\n"
+            "# Keyspace\r\nshards:4\r\nkeys:1\r\nexpires:0\r\ndb0:keys=1,expires=0,avg_ttl=0\r\n"
             "\r\n# Replication\r\nrole:owner\r\n");
     EXPECT (s, "INFO nosuch", "");
     EXPECT (s, "INFO Stats",
             "# Stats\r\ntotal_commands_processed:6\r\ntotal_error_replies:0\r\n"
-            "expired_keys:0\r\nkeyspace_hits:1\r\nkeyspace_misses:1\r\n");
+            "expired_keys:0\r\nevicted_keys:0\r\nkeyspace_hits:1\r\nkeyspace_misses:1\r\n");
     assert_non_null (strstr (server_ask (s, "INFO"), "used_memory:"));
     assert_non_null (strstr (server_ask (s, "INFO everything"), "# Replication"));
+    EXPECT (s, "INCR k", NOT_INTEGER);
+    EXPECT (s, "GET", "!WRONG_ARITY ERR wrong number of arguments for 'get' command");
+    assert_null (strstr (server_ask (s, "INFO"), "cmdstat_"));
+    const char *stats = server_ask (s, "INFO commandstats");
+    assert_non_null (strstr (stats, "cmdstat_get:calls=2,rejected_calls=1,failed_calls=0\r\n"));
+    assert_non_null (strstr (stats, "cmdstat_incr:calls=1,rejected_calls=0,failed_calls=1\r\n"));
+    assert_non_null (strstr (server_ask (s, "INFO all"), "cmdstat_"));
     executor_set_info (s->executor, NULL);
     assert_null (strstr (server_ask (s, "INFO"), "# Replication"));
 }

@@ -74,11 +74,12 @@ static void test_command_rows_are_sound (void **state)
         assert_true (spec->most == 0 || spec->most >= spec->least);
         if (spec->keys == KEYS_FIRST || spec->keys == KEYS_ALL || spec->keys == KEYS_CURSOR)
             assert_true (spec->least >= 2);
-        if (spec->keys == KEYS_PAIRS)
+        if (spec->keys == KEYS_PAIRS || command_keys_together (spec))
             assert_true (spec->least >= 3);
         /* What is split must say how it is put together; what is not, must not. */
         bool split = spec->keys == KEYS_ALL || spec->keys == KEYS_PAIRS || spec->keys == KEYS_EVERY;
         assert_int_equal (split, spec->merge != MERGE_NONE);
+        assert_true (!spec->grows || spec->flags == COMMAND_WRITE);
         assert_true (strlen (spec->summary) > 10);
         assert_true (spec->summary[strlen (spec->summary) - 1] != '.');
         assert_int_equal (spec->arguments[0] == '\0', spec->most == 1);
@@ -126,6 +127,11 @@ static void test_command_find_refuses_other_names (void **state)
     }
 }
 
+static bool s_has_subcommands (command_id_t id)
+{
+    return id == COMMAND_COMMAND || id == COMMAND_MEMORY || id == COMMAND_OBJECT;
+}
+
 static void test_command_arity_is_that_of_the_table (void **state)
 {
     (void)state;
@@ -134,7 +140,11 @@ static void test_command_arity_is_that_of_the_table (void **state)
         const command_spec_t *spec = command_spec ((command_id_t)i);
         for (uint32_t argc = 1; argc <= 12; argc++) {
             bool fits = argc >= spec->least && (spec->most == 0 || argc <= spec->most);
-            if (spec->keys == KEYS_PAIRS)
+            if (fits && argc > 1 && s_has_subcommands (spec->id)) {
+                assert_int_equal (s_check (spec->name, argc - 1, text), KV_SYNTAX);
+                continue;
+            }
+            if (spec->keys == KEYS_PAIRS || spec->keys == KEYS_PAIRS_TOGETHER)
                 fits = fits && argc % 2 == 1;
             assert_int_equal (s_check (spec->name, argc - 1, text), fits ? KV_OK : KV_WRONG_ARITY);
         }
@@ -163,8 +173,10 @@ static void test_command_keys_stand_where_the_table_says (void **state)
         const char *name;
         uint32_t arguments, keys, second;
     } cases[] = {
-        {"SET", 2, 1, 0},    {"MGET", 3, 3, 2}, {"DEL", 5, 5, 2},  {"MSET", 6, 3, 3},
-        {"DBSIZE", 0, 0, 0}, {"SCAN", 1, 0, 0}, {"PING", 0, 0, 0}, {"TOPOLOGY", 0, 0, 0},
+        {"SET", 2, 1, 0},       {"MGET", 3, 3, 2},   {"DEL", 5, 5, 2},    {"MSET", 6, 3, 3},
+        {"DBSIZE", 0, 0, 0},    {"SCAN", 1, 0, 0},   {"PING", 0, 0, 0},   {"TOPOLOGY", 0, 0, 0},
+        {"COPY", 5, 2, 2},      {"RENAME", 2, 2, 2}, {"MSETNX", 4, 2, 3}, {"OBJECT", 1, 0, 0},
+        {"RANDOMKEY", 0, 0, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         writer_t encoded = writer_make (SIZE_MAX);
@@ -176,6 +188,59 @@ static void test_command_keys_stand_where_the_table_says (void **state)
             assert_int_equal (command_key_index (&command, 0), 1);
         if (cases[i].keys > 1)
             assert_int_equal (command_key_index (&command, 1), cases[i].second);
+        command_free (&command);
+        writer_free (&encoded);
+    }
+}
+
+/* Reads a command from its words. */
+static void s_read_words (command_t *command, writer_t *encoded, const char *const *words)
+{
+    uint32_t count = 0;
+    while (words[count])
+        count++;
+    writer_reset (encoded);
+    writer_array (encoded, count);
+    for (uint32_t i = 0; i < count; i++)
+        writer_cstr (encoded, words[i]);
+    assert_int_equal (s_read (command, encoded), KV_OK);
+}
+
+static void test_command_subcommands_are_checked (void **state)
+{
+    (void)state;
+    const struct {
+        const char *words[6];
+        kv_status_t status;
+        const char *text;
+        bool local;
+    } cases[] = {
+        {{"OBJECT", "version", "k", NULL}, KV_OK, "", false},
+        {{"OBJECT", "HELP", NULL}, KV_OK, "", true},
+        {{"MEMORY", "USAGE", "k", "SAMPLES", "5", NULL}, KV_OK, "", false},
+        {{"COMMAND", NULL}, KV_OK, "", true},
+        {{"COMMAND", "DOCS", "get", NULL}, KV_OK, "", true},
+        {{"OBJECT", NULL},
+         KV_WRONG_ARITY,
+         "ERR wrong number of arguments for 'object' command",
+         true},
+        {{"OBJECT", "ENCODING", NULL},
+         KV_WRONG_ARITY,
+         "ERR wrong number of arguments for 'object|encoding' command",
+         true},
+        {{"MEMORY", "NO", "k", NULL},
+         KV_SYNTAX,
+         "ERR unknown subcommand 'NO'. Try MEMORY HELP.",
+         false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        writer_t encoded = writer_make (SIZE_MAX);
+        command_t command = command_make ();
+        char text[256] = "";
+        s_read_words (&command, &encoded, cases[i].words);
+        assert_int_equal (command_check (&command, text, sizeof text), cases[i].status);
+        assert_string_equal (text, cases[i].text);
+        assert_int_equal (command_is_local (&command), cases[i].local);
         command_free (&command);
         writer_free (&encoded);
     }
@@ -364,6 +429,7 @@ int main (void)
         cmocka_unit_test (test_command_arity_is_that_of_the_table),
         cmocka_unit_test (test_command_unknown_is_named_but_not_at_length),
         cmocka_unit_test (test_command_keys_stand_where_the_table_says),
+        cmocka_unit_test (test_command_subcommands_are_checked),
         cmocka_unit_test (test_command_keys_have_bounds),
         cmocka_unit_test (test_command_numbers_become_text),
         cmocka_unit_test (test_command_is_read_again_and_again),

@@ -39,7 +39,10 @@ static const char *s_reach (const command_spec_t *spec)
 {
     switch (spec->keys) {
     case KEYS_NONE: return "no key; whoever receives it answers";
-    case KEYS_FIRST: return "one key";
+    case KEYS_FIRST:
+    case KEYS_SECOND: return "one key";
+    case KEYS_TWO_TOGETHER: return "two keys of one shard; atomic";
+    case KEYS_PAIRS_TOGETHER: return "any number of keys of one shard; atomic";
     case KEYS_ALL:
     case KEYS_PAIRS: return "any number of keys; split by shard, atomic within a shard";
     case KEYS_CURSOR: return "the shard its cursor names";

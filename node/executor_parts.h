@@ -1,0 +1,53 @@
+/* executor_parts - what executor.c and call.c share: the executor's own state. Nobody else includes
+ * this. */
+#ifndef KVDB_NODE_EXECUTOR_PARTS_H
+#define KVDB_NODE_EXECUTOR_PARTS_H
+
+#include "node/call.h"
+#include "node/entry_pool.h"
+#include "node/siphash.h"
+#include "schema/limits.h"
+
+typedef struct {
+    char node_id[KV_NODE_ID_BYTES_MAX + 1];
+    char endpoint[KV_ENDPOINT_BYTES_MAX + 1];
+    uint64_t epoch;
+} owner_t;
+
+/* A decoded command that waits in the window. */
+typedef struct {
+    command_t command;
+    key_ref_t key;
+    uint32_t shard; /* of the key; the command is answered MOVED if key.shard is NULL */
+    bool has_key;   /* key and shard are set */
+} waiting_t;
+
+struct executor {
+    executor_options_t options;
+    entry_pool_t *pool;
+    shard_host_t host;
+    sampler_t sampler;
+    eviction_t eviction;
+    siphash_key_t hash_key;
+    shard_t **shards; /* owned, by shard; NULL: not owned here */
+    owner_t **owners; /* by shard; NULL: not known */
+    store_t **doomed; /* tables being drained by executor_tick, owned */
+    size_t doomed_count, doomed_capacity;
+    uint64_t doomed_bytes; /* in them */
+    uint32_t tick_shard;   /* where the next tick begins */
+    waiting_t window[EXECUTOR_WINDOW];
+    key_ref_t *refs; /* of the running multi-key command */
+    uint32_t refs_capacity;
+    const char *info; /* borrowed from the shell, may be NULL */
+    uint64_t commands, errors, hits, misses;
+    uint64_t expired; /* by shards that are not owned any more */
+    command_stats_t by_command[COMMAND_COUNT];
+};
+
+/* Locates a key: its shard, which may not be here, and its hash. Prefetches its bucket. */
+key_ref_t executor_ref (const executor_t *self, kv_slice_t key, uint32_t *shard);
+
+/* Takes a table to be freed at once or, if it is large, later. */
+void executor_doom (executor_t *self, store_t *store, bool at_once);
+
+#endif
