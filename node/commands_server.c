@@ -27,9 +27,11 @@ static void s_object (call_t *call, const entry_t *entry)
     case SUBCOMMAND_ENCODING: result_text (call->out, "raw"); return;
     case SUBCOMMAND_REFCOUNT: result_int (call->out, 1); return;
     case SUBCOMMAND_FREQ:
-        result_error (call->out, KV_NOT_SUPPORTED,
-                      "ERR An LFU maxmemory policy is not selected, access frequency not tracked. "
-                      "There is none here: see OBJECT IDLETIME");
+        result_error (
+            call->out, KV_NOT_SUPPORTED,
+            "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please "
+            "note that when switching between policies at runtime LRU and LFU data will "
+            "take some time to adjust.");
         return;
     default: break;
     }

@@ -16,8 +16,8 @@ typedef struct {
 static const row_t s_rows[] = {
     {COMMAND_COMMAND, SUBCOMMAND_COUNT, "COUNT", 2, 2, "COUNT: how many commands there are"},
     {COMMAND_COMMAND, SUBCOMMAND_DOCS, "DOCS", 2, 0, "DOCS [name ...]: what commands do"},
-    {COMMAND_COMMAND, SUBCOMMAND_GETKEYS, "GETKEYS", 3, 0,
-     "GETKEYS name [argument ...]: the keys in a command"},
+    {COMMAND_COMMAND, SUBCOMMAND_GETKEYS, "GETKEYS", 4, 0,
+     "GETKEYS name argument [argument ...]: the keys in a command"},
     {COMMAND_COMMAND, SUBCOMMAND_HELP, "HELP", 2, 2, "HELP: these lines"},
     {COMMAND_COMMAND, SUBCOMMAND_INFO, "INFO", 2, 0,
      "INFO [name ...]: arity, flags and places of keys"},

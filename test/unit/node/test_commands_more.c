@@ -306,9 +306,9 @@ static void test_commands_time_and_command (void **state)
             "[msetnx, -3, [write, denyoom], 1, -1, 2, [], [], [], []]]");
     EXPECT (s, "COMMAND GETKEYS MSET a 1 b 2", "[\"a\", \"b\"]");
     EXPECT (s, "COMMAND GETKEYS RENAME a b", "[\"a\", \"b\"]");
-    EXPECT (s, "COMMAND GETKEYS PING", "!BAD_VALUE ERR The command has no key arguments");
+    EXPECT (s, "COMMAND GETKEYS PING x", "!BAD_VALUE ERR The command has no key arguments");
     EXPECT (s, "COMMAND GETKEYS NOSUCH a", "!UNKNOWN_COMMAND ERR Invalid command specified");
-    EXPECT (s, "COMMAND GETKEYS GET",
+    EXPECT (s, "COMMAND GETKEYS GET a b",
             "!WRONG_ARITY ERR Invalid number of arguments specified for command");
     EXPECT (s, "COMMAND DOCS strlen nosuch",
             "{strlen: {summary: Return the length of a value in bytes, 0 if absent, group: string, "
