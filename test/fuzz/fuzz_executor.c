@@ -1,11 +1,18 @@
 /* fuzz_executor - goal: no bytes make the executor misbehave, and every reply is well formed.
  *
  * Method: the input is one message, run twice (so that what the first run stored is met) with the
- * clock moved on in between, against an executor that owns half of the shards. The reply decodes and
+ * clock moved on in between, against an executor that owns half of the shards and, for messages of an
+ * odd length, has little memory. The reply decodes and
  * has one result per command (X1); afterwards every invariant holds. */
 #include "node/executor.h"
 
-enum { SHARDS = 4, OWNED = 2, VALUE_BYTES_MAX = 1 << 16, REPLY_BYTES_MAX = 1 << 20 };
+enum {
+    MEMORY_BYTES_FEW = 16 * 1024,
+    SHARDS = 4,
+    OWNED = 2,
+    VALUE_BYTES_MAX = 1 << 16,
+    REPLY_BYTES_MAX = 1 << 20
+};
 
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
 
@@ -34,6 +41,10 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
     executor_options_t options = {
         .shards = SHARDS, .max_value_bytes = VALUE_BYTES_MAX, .node_id = "fuzz", .version = "fuzz"};
+    if (size % 2 == 1) {
+        options.max_memory = MEMORY_BYTES_FEW;
+        options.max_memory_policy = (eviction_policy_t)(size / 2 % 3);
+    }
     executor_t *executor = executor_new (&options);
     for (uint32_t i = 0; i < OWNED; i++)
         executor_own (executor, i, 1);

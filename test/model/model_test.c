@@ -4,405 +4,15 @@
  *
  * Method: batches of random commands, right and wrong ones, on few keys (so that they meet), with a
  * virtual clock that creeps, jumps ahead and jumps back; shards come and go, expired keys are removed
- * in the background at random. Each result is compared; every so often the whole content is, by SCAN
- * and by store_is_valid through executor_is_valid. The seed is printed and replays the run. */
-#include "model.h"
-
-#include "node/executor.h"
+ * in the background at random. Each result is compared; a replica (replica.h) follows the records.
+ * Every so often the whole content is compared, by SCAN, by the replica, and by store_is_valid through
+ * executor_is_valid. The seed is printed and replays the run. */
+#include "model_test.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum {
-    SHARDS = 3,
-    KEYS = 3000,    /* enough for tables that grow and buckets that overflow */
-    HOT_KEYS = 100, /* every other key is one of these */
-    BATCH_MOST = 40,
-    MAX_VALUE_BYTES = 40000, /* so that values above the pool's largest class occur */
-    CHECK_EVERY = 2000       /* commands between two looks at everything */
-};
-
-typedef struct {
-    executor_t *executor;
-    model_t *model;
-    uint64_t random;
-    int64_t now_ms;
-    writer_t request, reply, expected;
-    command_t command;
-    uint64_t done;
-    uint8_t key[600]; /* the last one written, unless it was of a wrong size */
-    size_t key_bytes;
-} test_t;
-
-static uint64_t s_random (test_t *self, uint64_t below)
-{
-    self->random += UINT64_C (0x9e3779b97f4a7c15);
-    uint64_t x = self->random;
-    x = (x ^ x >> 30) * UINT64_C (0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C (0x94d049bb133111eb);
-    return (x ^ x >> 31) % below;
-}
-
-static bool s_one_in (test_t *self, uint64_t n)
-{
-    return s_random (self, n) == 0;
-}
-
-static void s_write_word (test_t *self, const char *const *words, size_t count)
-{
-    char copy[32];
-    snprintf (copy, sizeof copy, "%s", words[s_random (self, count)]);
-    for (size_t i = 0; copy[i]; i++) {
-        if (s_one_in (self, 4) && copy[i] >= 'A' && copy[i] <= 'Z')
-            copy[i] = (char)(copy[i] | 32);
-    }
-    writer_cstr (&self->request, copy);
-}
-
-/* Short keys, binary ones, tagged ones, some long, now and then an empty or an overlong one. */
-static void s_write_key (test_t *self)
-{
-    if (s_one_in (self, 400)) {
-        size_t bytes = s_one_in (self, 2) ? 0 : 65537;
-        uint8_t *at = writer_claim (&self->request, 5 + bytes);
-        memset (at, 'x', 5 + bytes);
-        memcpy (at, (uint8_t[]){0xc6, 0, (uint8_t)(bytes >> 16), 0, (uint8_t)bytes}, 5);
-        return;
-    }
-    uint64_t n = s_random (self, s_one_in (self, 2) ? HOT_KEYS : KEYS);
-    uint8_t *key = self->key;
-    size_t size = 0;
-    if (n % 7 == 0)
-        size += (size_t)snprintf ((char *)key, sizeof self->key, "{t%" PRIu64 "}", n % 5);
-    key[size++] = (uint8_t) "ab*[\\\0\xff"[n % 7];
-    size += (size_t)snprintf ((char *)key + size, sizeof self->key - size, "%" PRIu64, n);
-    while (n % 50 == 3 && size < 500)
-        key[size++] = (uint8_t)n;
-    writer_bin (&self->request, kv_slice (key, size));
-    self->key_bytes = size;
-}
-
-static void s_write_number (test_t *self)
-{
-    static const char *const odd[] = {"9223372036854775807",
-                                      "-9223372036854775808",
-                                      "9223372036854775808",
-                                      "-9223372036854775809",
-                                      "9223372036854775",
-                                      "-9223372036854775",
-                                      "9223372036854776",
-                                      "007",
-                                      "-0",
-                                      "+1",
-                                      " 1",
-                                      "1 ",
-                                      "1.5",
-                                      "",
-                                      "-",
-                                      "abc",
-                                      "18446744073709551616",
-                                      "0"};
-    char text[32];
-    int64_t small = (int64_t)s_random (self, 200) - 20;
-    switch (s_random (self, 8)) {
-    case 0: writer_cstr (&self->request, odd[s_random (self, sizeof odd / sizeof odd[0])]); break;
-    case 1: writer_int (&self->request, small * 1000); break;
-    case 2: writer_double (&self->request, (double)small / 2); break;
-    case 3:
-        snprintf (text, sizeof text, "%" PRId64, self->now_ms / 1000 + small);
-        writer_cstr (&self->request, text);
-        break;
-    case 4: writer_int (&self->request, self->now_ms + small * 100); break;
-    default: snprintf (text, sizeof text, "%" PRId64, small); writer_cstr (&self->request, text);
-    }
-}
-
-static void s_write_value (test_t *self)
-{
-    if (s_one_in (self, 3)) {
-        s_write_number (self);
-        return;
-    }
-    size_t size = s_random (self, s_one_in (self, 50) ? MAX_VALUE_BYTES + 2000 : 200);
-    uint8_t *value = malloc (size + 1);
-    KV_ASSERT (value != NULL);
-    memset (value, (int)s_random (self, 256), size);
-    for (size_t i = 0; i < size && i < 8; i++)
-        value[i] = (uint8_t)s_random (self, 256);
-    writer_bin (&self->request, kv_slice (value, size));
-    free (value);
-}
-
-/* Decimal numbers with a point, as INCRBYFLOAT takes them, and other texts. */
-static void s_write_float (test_t *self)
-{
-    static const char *const odd[] = {"1e5",   "-1.5e-3", "1e4932", "1e4933", "-1e4932", "1e-5000",
-                                      "inf",   "-inf",    "nan",    "0x10",   "+1",      " 1",
-                                      "1 ",    ".5",      "5.",     "1e",     "",        "-0",
-                                      "3.0e0", "1e-17",   "abc"};
-    char text[64];
-    if (s_one_in (self, 4)) {
-        writer_cstr (&self->request, odd[s_random (self, sizeof odd / sizeof odd[0])]);
-        return;
-    }
-    snprintf (text, sizeof text, "%.*f", (int)s_random (self, 6),
-              ((double)s_random (self, 20001) - 10000) / 64);
-    writer_cstr (&self->request, text);
-}
-
-/* The value the last key has, so that comparisons succeed, or any. */
-static void s_write_present_value (test_t *self)
-{
-    if (s_one_in (self, 3))
-        s_write_value (self);
-    else
-        writer_bin (&self->request,
-                    model_value (self->model, kv_slice (self->key, self->key_bytes), self->now_ms));
-}
-
-static void s_write_pattern (test_t *self)
-{
-    static const char *const parts[] = {"*", "?", "a",  "b",     "1",     "2",   "[ab]", "[^a]",
-                                        "*", "*", "[*", "[0-3]", "[9-5]", "\\*", "\\",   "[a-"};
-    char text[64] = "";
-    size_t size = 0;
-    uint64_t count = s_random (self, 5);
-    for (uint64_t i = 0; i < count; i++) {
-        const char *part = parts[s_random (self, sizeof parts / sizeof parts[0])];
-        size += (size_t)snprintf (text + size, sizeof text - size, "%s", part);
-    }
-    writer_cstr (&self->request, s_one_in (self, 3) ? "*" : text);
-}
-
-static void s_write_cursor (test_t *self)
-{
-    if (s_one_in (self, 10))
-        s_write_number (self);
-    else
-        writer_uint (&self->request,
-                     s_random (self, SHARDS) | (s_random (self, UINT64_C (1) << 48) << 14));
-}
-
-static void s_write_set_option (test_t *self)
-{
-    static const char *const plain[] = {"NX", "XX", "GET", "KEEPTTL", "GET", "NX", "FOO"};
-    s_write_word (self, plain, s_one_in (self, 10) ? 7 : 6);
-}
-
-/* SET's and GETEX's options: the argument count has been drawn, so they may come out wrong. */
-static void s_write_set_options (test_t *self, uint32_t count)
-{
-    static const char *const units[] = {"EX", "PX", "EXAT", "PXAT"};
-    for (uint32_t i = 0; i < count; i++) {
-        bool has_next = i + 1 < count;
-        if (has_next && s_one_in (self, 2)) {
-            s_write_word (self, units, 4);
-            s_write_number (self);
-            i++;
-        } else if (has_next && s_one_in (self, 4)) {
-            s_write_word (self, &(const char *){"IFEQ"}, 1);
-            s_write_present_value (self);
-            i++;
-        } else if (has_next && s_one_in (self, 10)) {
-            s_write_word (self, &(const char *){"IFVER"}, 1);
-            s_write_number (self);
-            i++;
-        } else if (s_one_in (self, 30)) {
-            s_write_word (self, units, 4);
-        } else {
-            s_write_set_option (self);
-        }
-    }
-}
-
-static void s_write_getex_options (test_t *self, uint32_t count)
-{
-    static const char *const words[] = {"PERSIST", "EX", "PX", "EXAT", "PXAT", "NX"};
-    for (uint32_t i = 0; i < count; i++) {
-        if (i + 1 < count && !s_one_in (self, 8)) {
-            s_write_word (self, words + 1, 4);
-            s_write_number (self);
-            i++;
-        } else {
-            s_write_word (self, words, s_one_in (self, 10) ? 6 : 1);
-        }
-    }
-}
-
-static void s_write_copy_options (test_t *self, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        if (i + 1 < count && s_one_in (self, 2)) {
-            s_write_word (self, &(const char *){"DB"}, 1);
-            writer_cstr (&self->request, s_one_in (self, 4) ? "1" : "0");
-            i++;
-        } else {
-            s_write_word (self, (const char *const[]){"REPLACE", "DB", "FOO"},
-                          s_one_in (self, 10) ? 3 : 1);
-        }
-    }
-}
-
-static void s_write_scan_options (test_t *self, uint32_t count)
-{
-    static const char *const words[] = {"MATCH", "COUNT", "TYPE"};
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t which = s_random (self, s_one_in (self, 10) ? 3 : 2);
-        s_write_word (self, words + which, 1);
-        if (++i == count)
-            return;
-        if (which == 0)
-            s_write_pattern (self);
-        else
-            s_write_number (self);
-    }
-}
-
-static uint32_t s_argument_count (test_t *self, const command_spec_t *spec)
-{
-    uint32_t most = spec->most ? spec->most : spec->least + 8;
-    if (s_one_in (self, 60))
-        most += 2;
-    uint32_t least = s_one_in (self, 60) && spec->least > 1 ? spec->least - 1 : spec->least;
-    uint32_t count = least + (uint32_t)s_random (self, most - least + 1);
-    bool pairs = spec->keys == KEYS_PAIRS || spec->keys == KEYS_PAIRS_TOGETHER;
-    if (spec->keys == KEYS_PAIRS_TOGETHER && !s_one_in (self, 4))
-        count = 3 + 2 * (uint32_t)s_random (self, 2);
-    if (pairs && !s_one_in (self, 30))
-        count |= 1;
-    if (spec->keys == KEYS_SECOND && !s_one_in (self, 10))
-        count = 3;
-    return count;
-}
-
-static bool s_is_key (const command_spec_t *spec, uint32_t index)
-{
-    switch (spec->keys) {
-    case KEYS_FIRST: return index == 1;
-    case KEYS_SECOND: return index == 2;
-    case KEYS_ALL: return true;
-    case KEYS_TWO_TOGETHER: return index <= 2;
-    case KEYS_PAIRS:
-    case KEYS_PAIRS_TOGETHER: return index % 2 == 1;
-    default: return false;
-    }
-}
-
-static bool s_is_value (const command_spec_t *spec, uint32_t index)
-{
-    switch (spec->id) {
-    case COMMAND_SET:
-    case COMMAND_APPEND:
-    case COMMAND_ECHO:
-    case COMMAND_GETSET:
-    case COMMAND_SETNX: return true;
-    case COMMAND_SETEX:
-    case COMMAND_PSETEX:
-    case COMMAND_SETRANGE: return index == 3;
-    default: return spec->keys == KEYS_PAIRS || spec->keys == KEYS_PAIRS_TOGETHER;
-    }
-}
-
-/* Words in the place of an argument, if the command has such. */
-static bool s_write_some_word (test_t *self, const command_spec_t *spec, uint32_t index)
-{
-    static const char *const object[] = {"ENCODING", "REFCOUNT", "IDLETIME", "IDLETIME",
-                                         "VERSION",  "FREQ",     "HELP",     "FOO"};
-    static const char *const flags[] = {"NX", "XX", "GT", "LT", "FOO"};
-    bool odd = s_one_in (self, 20);
-    switch (spec->id) {
-    case COMMAND_FLUSHALL:
-    case COMMAND_DROP: s_write_word (self, (const char *const[]){"SYNC", "ASYNC", "FOO"}, 3); break;
-    case COMMAND_OBJECT: s_write_word (self, object, odd ? 8 : 6); break;
-    case COMMAND_RANDOMKEY:
-    case COMMAND_MEMORY:
-        s_write_word (self, (const char *const[]){"USAGE", "WEIGHTED", "SAMPLES", "HELP"}, 4);
-        break;
-    case COMMAND_COMMAND:
-        s_write_word (
-            self, (const char *const[]){"COUNT", "LIST", "INFO", "DOCS", "GETKEYS", "GET", "FOO"},
-            7);
-        break;
-    case COMMAND_EXPIRE:
-    case COMMAND_EXPIREAT:
-    case COMMAND_PEXPIRE:
-    case COMMAND_PEXPIREAT:
-        if (index < 3)
-            return false;
-        s_write_word (self, flags, odd ? 5 : 4);
-        break;
-    default: return false;
-    }
-    return true;
-}
-
-static void s_write_argument (test_t *self, const command_spec_t *spec, uint32_t index)
-{
-    if (s_is_key (spec, index))
-        s_write_key (self);
-    else if (spec->id == COMMAND_KEYS)
-        s_write_pattern (self);
-    else if (spec->keys == KEYS_CURSOR)
-        s_write_cursor (self);
-    else if (spec->id == COMMAND_MEMORY && index > 3)
-        s_write_number (self);
-    else if (s_write_some_word (self, spec, index))
-        return;
-    else if (spec->id == COMMAND_DELIFEQ)
-        s_write_present_value (self);
-    else if (spec->id == COMMAND_INCRBYFLOAT)
-        s_write_float (self);
-    else if (s_is_value (spec, index))
-        s_write_value (self);
-    else
-        s_write_number (self);
-}
-
-/* The options that a command ends with, from where they begin. False: it has none there. */
-static bool s_write_options (test_t *self, command_id_t id, uint32_t index, uint32_t count)
-{
-    if (id == COMMAND_SET && index == 3)
-        s_write_set_options (self, count);
-    else if (id == COMMAND_GETEX && index == 2)
-        s_write_getex_options (self, count);
-    else if (id == COMMAND_COPY && index == 3)
-        s_write_copy_options (self, count);
-    else if (id == COMMAND_SCAN && index == 2)
-        s_write_scan_options (self, count);
-    else
-        return false;
-    return true;
-}
-
-static command_id_t s_draw_command (test_t *self)
-{
-    command_id_t id = (command_id_t)s_random (self, COMMAND_COUNT);
-    bool rare = id == COMMAND_KEYS || id == COMMAND_INFO || id == COMMAND_HELP ||
-                id == COMMAND_ALL || id == COMMAND_COMMAND;
-    bool drop = id == COMMAND_FLUSHALL || id == COMMAND_DROP;
-    if ((rare && !s_one_in (self, 10)) || (drop && !s_one_in (self, 400)))
-        id = s_one_in (self, 2) ? COMMAND_SET : COMMAND_MSET;
-    return id;
-}
-
-static void s_write_command (test_t *self)
-{
-    command_id_t id = s_draw_command (self);
-    const command_spec_t *spec = command_spec (id);
-    uint32_t count = s_argument_count (self, spec);
-    writer_array (&self->request, count);
-    if (s_one_in (self, 300))
-        writer_cstr (&self->request, "NOSUCH");
-    else
-        s_write_word (self, &spec->name, 1);
-    for (uint32_t i = 1; i < count; i++) {
-        if (s_write_options (self, id, i, count - i))
-            return;
-        s_write_argument (self, spec, i);
-    }
-}
 
 static void s_fail (const test_t *self, const char *what, kv_slice_t got)
 {
@@ -589,16 +199,16 @@ static void s_run (test_t *self)
 
 static void s_run_batch (test_t *self)
 {
-    uint32_t count = 1 + (uint32_t)s_random (self, BATCH_MOST);
-    bool options = s_one_in (self, 3);
+    uint32_t count = 1 + (uint32_t)test_random (self, BATCH_MOST);
+    bool options = test_one_in (self, 3);
     writer_reset (&self->request);
     request_begin (&self->request, self->done, count, options);
     for (uint32_t i = 0; i < count; i++)
-        s_write_command (self);
+        test_write_command (self);
     if (options) {
         writer_map (&self->request, 1);
         writer_cstr (&self->request, "durability");
-        writer_cstr (&self->request, s_one_in (self, 2) ? "local" : "replicated");
+        writer_cstr (&self->request, test_one_in (self, 2) ? "local" : "replicated");
     }
     s_run (self);
 }
@@ -610,7 +220,7 @@ static void s_run_versions (test_t *self)
     request_begin (&self->request, 1, 1, false);
     writer_array (&self->request, 2);
     writer_cstr (&self->request, "GETVER");
-    s_write_key (self);
+    test_write_key (self);
     s_run (self);
     uint64_t version = model_version (self->model, kv_slice (self->key, self->key_bytes));
     writer_reset (&self->request);
@@ -618,40 +228,41 @@ static void s_run_versions (test_t *self)
     writer_array (&self->request, 5);
     writer_cstr (&self->request, "SET");
     writer_bin (&self->request, kv_slice (self->key, self->key_bytes));
-    s_write_value (self);
+    test_write_value (self);
     writer_cstr (&self->request, "IFVER");
-    writer_uint (&self->request, s_one_in (self, 3) ? version + 1 : version);
+    writer_uint (&self->request, test_one_in (self, 3) ? version + 1 : version);
     s_run (self);
 }
 
 static void s_move_clock (test_t *self)
 {
-    uint64_t dice = s_random (self, 400);
+    uint64_t dice = test_random (self, 400);
     if (dice < 200) {
-        self->now_ms += (int64_t)s_random (self, 50);
+        self->now_ms += (int64_t)test_random (self, 50);
     } else if (dice < 396) {
         /* To a round number, so that deadlines and halves of seconds are met exactly. */
-        self->now_ms += 100 + (int64_t)s_random (self, 1000);
+        self->now_ms += 100 + (int64_t)test_random (self, 1000);
         self->now_ms -= self->now_ms % 100;
     } else if (dice < 398) {
-        self->now_ms += (int64_t)s_random (self, 10000000);
+        self->now_ms += (int64_t)test_random (self, 10000000);
     } else {
         /* What has expired by now must not come back, so it has to be gone everywhere. */
         while (executor_tick (self->executor, self->now_ms, 1000))
             continue;
         model_purge (self->model, self->now_ms);
-        self->now_ms -= (int64_t)s_random (self, 100000);
+        self->now_ms -= (int64_t)test_random (self, 100000);
     }
 }
 
 static void s_change_owner (test_t *self)
 {
-    uint32_t shard = (uint32_t)s_random (self, SHARDS);
-    if (s_one_in (self, 50)) {
+    uint32_t shard = (uint32_t)test_random (self, SHARDS);
+    if (test_one_in (self, 50)) {
         executor_disown (self->executor, shard);
         model_disown (self->model, shard);
+        replica_disown (self->replica, shard);
     }
-    shard = (uint32_t)s_random (self, SHARDS);
+    shard = (uint32_t)test_random (self, SHARDS);
     executor_own (self->executor, shard, 1 + self->done);
     model_own (self->model, shard);
 }
@@ -668,7 +279,7 @@ static void s_check_scan (test_t *self)
         writer_cstr (&self->request, "SCAN");
         writer_uint (&self->request, cursor);
         writer_cstr (&self->request, "COUNT");
-        writer_uint (&self->request, 1 + s_random (self, 30));
+        writer_uint (&self->request, 1 + test_random (self, 30));
         s_run (self);
         reply_t reply;
         result_t result;
@@ -702,6 +313,8 @@ static test_t s_set_up (uint64_t seed)
     test_t self = {.random = seed, .now_ms = INT64_C (1700000000000)};
     self.executor = executor_new (&options);
     self.model = model_new (SHARDS, MAX_VALUE_BYTES);
+    self.replica = replica_new (SHARDS);
+    executor_set_sink (self.executor, replica_sink (self.replica));
     self.request = writer_make (SIZE_MAX);
     self.reply = writer_make (SIZE_MAX);
     self.expected = writer_make (SIZE_MAX);
@@ -717,6 +330,7 @@ static void s_tear_down (test_t *self)
 {
     executor_destroy (&self->executor);
     model_destroy (&self->model);
+    replica_destroy (&self->replica);
     writer_free (&self->request);
     writer_free (&self->reply);
     writer_free (&self->expected);
@@ -742,20 +356,23 @@ int main (int argc, char **argv)
     uint64_t check_at = CHECK_EVERY;
     while (test.done < commands) {
         s_move_clock (&test);
-        if (s_one_in (&test, 10))
-            (void)executor_tick (test.executor, test.now_ms, s_random (&test, 20));
-        if (s_one_in (&test, 10))
+        if (test_one_in (&test, 10))
+            (void)executor_tick (test.executor, test.now_ms, test_random (&test, 20));
+        if (test_one_in (&test, 10))
             s_change_owner (&test);
         s_run_batch (&test);
-        if (s_one_in (&test, 3))
+        if (test_one_in (&test, 3))
             s_run_versions (&test);
         if (test.done >= check_at) {
             s_check_scan (&test);
             KV_ASSERT (executor_is_valid (test.executor)); // S1..S4, P1..P3
+            replica_check (test.replica);
             check_at = test.done + CHECK_EVERY;
         }
     }
+    printf ("ok, %" PRIu64 " records of several effects\n",
+            replica_compound_records (test.replica));
+    KV_ASSERT (replica_compound_records (test.replica) > 0);
     s_tear_down (&test);
-    printf ("ok\n");
     return 0;
 }
