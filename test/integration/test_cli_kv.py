@@ -198,8 +198,8 @@ class Cli(unittest.TestCase):
         prompt = b"kvdb 127.0.0.1:%d> " % self.cluster.port
         terminal = Terminal(program("kv"), "connect", "--host", "127.0.0.1", *self.place)
         for line, answer in ((b"SET cli:p 'a b'", b"OK"), (b"kv get cli:p", b'"a b"'), (b"HELP GET", b"GET key"),
-                             (b"", b"\n"), (b"GET", b"(error) ERR wrong number"), (b"status", b"node2"),
-                             (b"no\x03", b"^C")):
+                             (b"", b"\n"), (b"GET", b"(error) ERR wrong number"), (b"no\x03", b"^C"),
+                             (b"status", b"node2")):
             terminal.expect(prompt)
             terminal.type(line + (b"" if line.endswith(b"\x03") else b"\n"))
             terminal.expect(answer)

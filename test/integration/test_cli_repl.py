@@ -234,6 +234,7 @@ class Repl(unittest.TestCase):
             screen.enter("clear")
             self.connect(screen)
         screen.type("half a line")
+        screen.wait(r"> half a line$")  # the terminal drops what was not read yet at a Ctrl-C
         screen.press("C-c")
         screen.wait(r"> half a line\^C\n" + self.prompt[1:] + "$")
         screen.press("C-c")

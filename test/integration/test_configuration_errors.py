@@ -368,7 +368,7 @@ class Clients(Case):
             self.assertLess(time.monotonic() - start, 8)
 
     def test_kv_bench(self):
-        for words, says in [(["--nosuch"], r"--nosuch"), (["-c"], r"-c|--connections"), (["-c", "0"], r"-c|--connections"), (["-P", "x"], r"-P|--pipeline"),
+        for words, says in [(["--nosuch"], r"--nosuch"), (["-c"], r"-c|--connections"), (["-c", "-1"], r"-c|--connections"), (["-P", "x"], r"-P|--pipeline"),
                             (["-n", "-5"], r"-n|--requests"), (["-t", "nosuch"], r"get, set and mixed"), (["-d", "9999999999999"], r"-d|--"), (["--port", "0"], r"--port"),
                             (["--threads", "0"], r"--threads"), (["stray"], r"stray")]:
             self.refused("kv-bench", *words, says=says)
