@@ -25,7 +25,9 @@ from hostile import MIB, SANITIZED, Client, Peer, Watched, pack
 VALUE_MAX = 64 * 1024
 FRAME_MAX = VALUE_MAX + MIB
 SMALL = {"KVDB_MAX_VALUE_BYTES": str(VALUE_MAX)}
-LIMITS = {"broker": 100, "node1": 60, "node2": 60, "node3": 60}  # MiB resident, release builds
+# A peer at line rate brings in more between two looks of a busy machine (79 to 139 MiB were seen); what it offers would
+# take gigabytes.
+LIMITS = {"broker": 250, "node1": 60, "node2": 60, "node3": 60}  # MiB resident, release builds
 
 BAD_REQUEST, BAD_VERSION, TOO_LARGE, UNKNOWN_COMMAND, WRONG_ARITY, NOT_SUPPORTED = 11, 12, 13, 14, 15, 19
 VALID = [
