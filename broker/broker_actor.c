@@ -229,7 +229,11 @@ static void s_tend (broker_t *self)
     while (door_next_gone (self->nodes, identity, &bytes) == KV_OK)
         coordinator_gone (self->coordinator, kv_slice (identity, bytes));
     self->tended_ms = self->now_ms;
-    s_describe_door ("clients", self->clients, self->doors_info, sizeof self->doors_info / 2);
+    int size =
+        snprintf (self->doors_info, sizeof self->doors_info, "connected_clients:%" PRIu64 "\r\n",
+                  door_stats (self->clients).connections);
+    s_describe_door ("clients", self->clients, self->doors_info + size,
+                     sizeof self->doors_info / 2);
     size_t used = strlen (self->doors_info);
     s_describe_door ("nodes", self->nodes, self->doors_info + used, sizeof self->doors_info - used);
 }
@@ -296,6 +300,7 @@ static void s_build (broker_t *self)
                                  .replicas = options->replicas,
                                  .version = KVDB_VERSION,
                                  .started_ms = self->now_ms,
+                                 .process_id = getpid (),
                                  .doors_info = self->doors_info};
     memcpy (self->view.cluster_id, self->identity.uuid, KV_UUID_BYTES);
 }

@@ -1,6 +1,7 @@
 #include "broker/broker_commands.h"
 
 #include "schema/command_answer.h"
+#include "schema/limits.h"
 #include "schema/request.h"
 
 #include <inttypes.h>
@@ -28,6 +29,7 @@ static void s_info_server (const broker_view_t *view, writer_t *text)
 {
     s_line (text, "kvdb_version:%s", view->version);
     s_line (text, "role:broker");
+    s_line (text, "process_id:%" PRId64, view->process_id);
     s_line (text, "uptime_in_seconds:%" PRId64, (view->now_ms - view->started_ms) / 1000);
 }
 
@@ -52,6 +54,39 @@ static void s_info_stats (const broker_view_t *view, writer_t *text)
     s_line (text, "late_replies:%" PRIu64, stats.late_replies);
     s_line (text, "waiting_requests:%" PRIu64, stats.waiting_requests);
     s_line (text, "waiting_bytes:%" PRIu64, stats.waiting_bytes);
+}
+
+/* What the nodes' last beacons said. */
+static void s_info_memory (const broker_view_t *view, writer_t *text)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < coordinator_node_count (view->coordinator); i++)
+        bytes += coordinator_node (view->coordinator, i)->bytes;
+    s_line (text, "used_memory_of_nodes:%" PRIu64, bytes);
+}
+
+static void s_info_keyspace (const broker_view_t *view, writer_t *text)
+{
+    uint64_t keys = 0;
+    for (uint32_t i = 0; i < coordinator_node_count (view->coordinator); i++)
+        keys += coordinator_node (view->coordinator, i)->keys;
+    s_line (text, "keys:%" PRIu64, keys);
+    if (keys)
+        s_line (text, "db0:keys=%" PRIu64, keys);
+}
+
+static void s_info_commands (const broker_view_t *view, writer_t *text)
+{
+    router_stats_t stats = router_stats (view->router);
+    for (int i = 0; i < COMMAND_COUNT; i++) {
+        if (stats.by_command[i] == 0)
+            continue;
+        char lower[KV_COMMAND_NAME_BYTES_MAX + 1] = {0};
+        const char *name = command_spec ((command_id_t)i)->name;
+        for (size_t c = 0; name[c]; c++)
+            lower[c] = (char)(name[c] | 32);
+        s_line (text, "cmdstat_%s:calls=%" PRIu64, lower, stats.by_command[i]);
+    }
 }
 
 /* How many shards each node owns, in one pass over the map: it may have 16384. */
@@ -82,6 +117,9 @@ static void s_info_cluster (const broker_view_t *view, writer_t *text)
     }
 }
 
+/* A section that nobody gets who does not ask for it, or for all. */
+static const char s_commandstats[] = "COMMANDSTATS";
+
 static const struct {
     const char *word; /* how a client asks for it, upper case */
     const char *title;
@@ -89,18 +127,23 @@ static const struct {
 } s_sections[] = {
     {"SERVER", "# Server\r\n", s_info_server},
     {"CLIENTS", "# Clients\r\n", s_info_clients},
+    {"MEMORY", "# Memory\r\n", s_info_memory},
     {"STATS", "# Stats\r\n", s_info_stats},
+    {s_commandstats, "# Commandstats\r\n", s_info_commands},
+    {"KEYSPACE", "# Keyspace\r\n", s_info_keyspace},
     {"CLUSTER", "# Cluster\r\n", s_info_cluster},
 };
 
 static bool s_wants_section (const command_t *command, const char *word)
 {
+    bool by_default = word != s_commandstats;
     if (command->argc == 1)
-        return true;
+        return by_default;
     for (uint32_t i = 1; i < command->argc; i++) {
         kv_slice_t asked = command->argv[i];
         if (kv_slice_is_word (asked, word) || kv_slice_is_word (asked, "ALL") ||
-            kv_slice_is_word (asked, "DEFAULT") || kv_slice_is_word (asked, "EVERYTHING"))
+            kv_slice_is_word (asked, "EVERYTHING") ||
+            (kv_slice_is_word (asked, "DEFAULT") && by_default))
             return true;
     }
     return false;

@@ -14,6 +14,7 @@ typedef struct {
     uint8_t cluster_id[KV_UUID_BYTES];
     uint32_t replicas;
     const char *version; /* of the program */
+    int64_t process_id;
     int64_t started_ms;
     int64_t now_ms;         /* set by the actor before each drain */
     int64_t wall_ms;        /* the same; milliseconds since 1970, for TIME */

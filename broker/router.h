@@ -93,17 +93,18 @@ void router_tick (router_t *self, int64_t now_ms);
 bool router_next_effect (router_t *self, router_effect_t *out);
 
 typedef struct {
-    uint64_t requests, commands; /* received, ever */
-    uint64_t refused_requests;   /* malformed, but answered */
-    uint64_t dropped_requests;   /* not even an id to answer to */
-    uint64_t busy_commands;      /* N4 */
-    uint64_t expired_requests;   /* passed their deadline */
-    uint64_t unknown_outcomes;   /* commands */
-    uint64_t forwarded_whole;    /* requests that travelled uncopied */
-    uint64_t resent_pieces;      /* reads sent again */
-    uint64_t late_replies;       /* nobody waited any more */
-    uint64_t waiting_requests;   /* now */
-    uint64_t waiting_bytes;      /* now, as N4 counts them */
+    uint64_t requests, commands;        /* received, ever */
+    uint64_t refused_requests;          /* malformed, but answered */
+    uint64_t dropped_requests;          /* not even an id to answer to */
+    uint64_t busy_commands;             /* N4 */
+    uint64_t expired_requests;          /* passed their deadline */
+    uint64_t unknown_outcomes;          /* commands */
+    uint64_t forwarded_whole;           /* requests that travelled uncopied */
+    uint64_t resent_pieces;             /* reads sent again */
+    uint64_t late_replies;              /* nobody waited any more */
+    uint64_t waiting_requests;          /* now */
+    uint64_t waiting_bytes;             /* now, as N4 counts them */
+    uint64_t by_command[COMMAND_COUNT]; /* taken, those refused for their form not counted */
 } router_stats_t;
 router_stats_t router_stats (const router_t *self);
 

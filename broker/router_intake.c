@@ -181,6 +181,7 @@ static void s_take_command (router_intake_t *self, uint32_t index)
         s_settle_error (self, index, status, text);
         return;
     }
+    self->stats->by_command[self->command.spec->id]++;
     if (command_is_local (&self->command))
         s_take_local (self, index);
     else

@@ -23,7 +23,7 @@ static void s_object (call_t *call, const entry_t *entry)
         result_value (call->out);
         writer_uint (call->out, entry_version (entry));
         return;
-    case SUBCOMMAND_IDLETIME: result_int (call->out, shard_idle (call->key.shard, entry)); return;
+    case SUBCOMMAND_IDLETIME: result_int (call->out, shard_idle_s (call->key.shard, entry)); return;
     case SUBCOMMAND_ENCODING: result_text (call->out, "raw"); return;
     case SUBCOMMAND_REFCOUNT: result_int (call->out, 1); return;
     case SUBCOMMAND_FREQ:

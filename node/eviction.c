@@ -33,18 +33,18 @@ typedef struct {
     shard_t *shard; /* being visited */
     shard_t *best_shard;
     const entry_t *best;
-    uint16_t idle; /* of the best */
+    uint16_t age; /* of the best */
 } oldest_t;
 
 static void s_compare (void *context, const entry_t *entry)
 {
     oldest_t *oldest = context;
-    uint16_t idle = shard_idle (oldest->shard, entry);
-    if (oldest->best && idle <= oldest->idle)
+    uint16_t age = shard_age (oldest->shard, entry);
+    if (oldest->best && age <= oldest->age)
         return;
     oldest->best = entry;
     oldest->best_shard = oldest->shard;
-    oldest->idle = idle;
+    oldest->age = age;
 }
 
 static void s_delete (eviction_t *self, shard_t *shard, const entry_t *entry)
@@ -54,6 +54,7 @@ static void s_delete (eviction_t *self, shard_t *shard, const entry_t *entry)
     KV_ASSERT (victim == entry);
     shard_delete (shard, victim);
     shard_host_end (self->host);
+    shard_host_count_eviction (self->host);
     self->evicted++;
 }
 

@@ -80,7 +80,7 @@ executor_t *executor_new (const executor_options_t *options)
     self->options = *options;
     self->hash_key = siphash_key (options->secret);
     self->pool = entry_pool_new ();
-    self->host = (shard_host_t){.pool = self->pool};
+    self->host.pool = self->pool;
     self->sampler.state = siphash_13 (self->hash_key, kv_slice_text ("sampler"));
     self->eviction = (eviction_t){
         .sampler = &self->sampler, .host = &self->host, .policy = options->max_memory_policy};

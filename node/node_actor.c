@@ -7,6 +7,7 @@
 #include "actors/process.h"
 #include "actors/wire.h"
 #include "node/executor.h"
+#include "node/node_info.h"
 #include "node/node_options.h"
 #include "node/reply_lane.h"
 #include "schema/bundle.h"
@@ -19,7 +20,7 @@ enum {
     TICK_MS = 10,    /* how often expired keys are looked for */
     STOP_MS = 2000,  /* what a stopping node gives the broker */
     TAKEN_MS = 5000, /* how long another process may answer to this node's id before we give up */
-    TEND_MS = 100,   /* how often the direct door looks after its connections */
+    TEND_MS = 100,   /* how often the direct door looks after its connections, and INFO is made */
     /* Beside one largest frame: empty frames cost libzmq 32 times their bytes on the wire. */
     PENDING_SLACK_BYTES = 4 * 1024 * 1024,
     HIGH_WATER_MARK = 10000,
@@ -57,6 +58,8 @@ typedef struct {
     size_t work_count;    /* frames; 0: there is no such bundle */
     uint64_t undecodable; /* requests at the direct door that had not even an id */
     blob_t *frames[KV_BUNDLE_FRAMES_MAX];
+    node_info_t info;
+    char info_text[NODE_INFO_BYTES];
     bool ended;
     bool failed;
     char reason[512]; /* why it ended */
@@ -429,13 +432,33 @@ static bool s_drain_door (node_t *self)
     return i == KV_MESSAGES_PER_DRAIN_MAX || s_turn_is_over (self);
 }
 
-static void s_tend_door (node_t *self)
+static void s_make_info (node_t *self)
+{
+    node_info_t *info = &self->info;
+    if (self->door) {
+        door_stats_t stats = door_stats (self->door);
+        info->connections = stats.connections;
+        info->accepted = stats.accepted;
+        info->refused = stats.refused;
+        info->shut_down = stats.shut_down;
+        info->dropped_in = stats.dropped_in;
+        info->dropped_out = stats.dropped_out;
+        info->output_bytes = stats.output_bytes;
+    }
+    info->now_ms = self->now_ms;
+    node_info_rate (info, executor_stats (self->executor).commands);
+    node_info_write (info, self->info_text);
+}
+
+static void s_tend (node_t *self)
 {
     uint8_t identity[255];
     size_t bytes;
-    door_tend (self->door);
-    while (door_next_gone (self->door, identity, &bytes) == KV_OK)
+    if (self->door)
+        door_tend (self->door);
+    while (self->door && door_next_gone (self->door, identity, &bytes) == KV_OK)
         continue;
+    s_make_info (self);
     self->next_tend_ms = self->now_ms + TEND_MS;
 }
 
@@ -509,8 +532,8 @@ static void s_turn (node_t *self, bool *busy)
     s_drain_control (self);
     *busy = s_drain_data (self);
     *busy = s_drain_door (self) || *busy;
-    if (self->door && (items[4].revents || self->now_ms >= self->next_tend_ms))
-        s_tend_door (self);
+    if ((self->door && items[4].revents) || self->now_ms >= self->next_tend_ms)
+        s_tend (self);
     if (!self->ended)
         s_timers (self, busy);
 }
@@ -555,6 +578,12 @@ static kv_status_t s_start (node_t *self, const void *given)
     self->executor = executor_new (&executor);
     self->replies = reply_lane_new ();
     self->now_ms = clock_ms ();
+    self->info = (node_info_t){.process_id = getpid (),
+                               .port = options->port,
+                               .started_ms = self->now_ms,
+                               .rated_ms = self->now_ms};
+    s_make_info (self);
+    executor_set_info (self->executor, self->info_text);
     return KV_OK;
 }
 

@@ -6,7 +6,7 @@ struct shard {
     store_t *store;
     uint64_t last; /* H1 */
     uint64_t expired_count;
-    uint64_t bytes; /* what it has in host->bytes */
+    uint64_t bytes, entries; /* what it has in the host's */
     uint32_t id;
     bool is_open;
     shard_t *next_open;
@@ -23,6 +23,8 @@ static void s_account (shard_t *self)
     uint64_t bytes = store_bytes (self->store);
     self->host->bytes += bytes - self->bytes; // H5
     self->bytes = bytes;
+    self->host->entries += store_count (self->store) - self->entries; // H5
+    self->entries = store_count (self->store);
 }
 
 shard_t *shard_new (uint32_t id, uint64_t epoch, const uint8_t secret[STORE_SECRET_BYTES],
@@ -46,6 +48,7 @@ store_t *shard_retire (shard_t **self_p)
     KV_ASSERT (!self->is_open);
     store_t *store = self->store;
     self->host->bytes -= self->bytes;
+    self->host->entries -= self->entries;
     free (self);
     *self_p = NULL;
     return store;
@@ -82,6 +85,31 @@ const store_t *shard_store (const shard_t *self)
 size_t shard_live_count (const shard_t *self, int64_t now_ms)
 {
     return store_count (self->store) - store_due_count (self->store, now_ms);
+}
+
+/* ---- ticks ----------------------------------------------------------------------------------- */
+
+static void s_tick (shard_host_t *self)
+{
+    self->clock++;
+    self->tick_s[self->clock] = self->now_s;
+    self->evicted = 0;
+}
+
+void shard_host_set_time (shard_host_t *self, int64_t now_ms)
+{
+    uint32_t now_s = (uint32_t)(now_ms / 1000);
+    if (now_s == self->now_s)
+        return;
+    self->now_s = now_s;
+    s_tick (self);
+}
+
+void shard_host_count_eviction (shard_host_t *self)
+{
+    self->evicted++;
+    if (self->evicted * SHARD_TICKS_PER_TURN > self->entries)
+        s_tick (self);
 }
 
 /* ---- records --------------------------------------------------------------------------------- */
@@ -152,9 +180,15 @@ entry_t *shard_find (shard_t *self, kv_slice_t key, uint64_t hash, int64_t now_m
     return entry;
 }
 
-uint16_t shard_idle (const shard_t *self, const entry_t *entry)
+uint16_t shard_age (const shard_t *self, const entry_t *entry)
 {
     return (uint16_t)(self->host->clock - entry_clock (entry));
+}
+
+int64_t shard_idle_s (const shard_t *self, const entry_t *entry)
+{
+    int64_t idle_s = (int64_t)self->host->now_s - self->host->tick_s[entry_clock (entry)];
+    return idle_s > 0 ? idle_s : 0; /* the wall clock may have been set back */
 }
 
 entry_t *shard_put (shard_t *self, kv_slice_t key, uint64_t hash, kv_slice_t value,

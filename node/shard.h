@@ -15,11 +15,13 @@
  *   H2  an entry's version is the position of the record that last wrote it.
  *   H3  an expired entry is never seen by a command: shard_find removes it (an effect: a delete).
  *   H4  the sink sees every effect once, those of a record back to back for its shard, then its end.
- *   H5  host->bytes is the memory of all its shards' tables, but for those with an open record.
+ *   H5  host->bytes and entries are those of all its shards' tables, as of their last record's end.
  *
- * An entry's clock is the second it was last used in, modulo 2^16: idle times of more than 18 hours
- * look shorter than they are. Reads that are about the key and not its value (TTL, OBJECT) are no
- * use of it.
+ * An entry's clock is the tick of the host it was last used in, modulo 2^16. A tick is a second or, while
+ * entries are evicted, the time in which SHARD_TICKS_PER_TURN-th of them went: so the ages of entries
+ * can be told apart however fast they come and go. The host remembers the second of each tick. What
+ * was not used for 2^16 ticks, 18 hours at least if nothing is evicted, looks younger than it is.
+ * Reads that are about the key and not its value (TTL, OBJECT) are no use of it.
  *
  * Pure: time comes in as now_ms, wall-clock milliseconds since 1970. Owner: the node's thread. */
 #ifndef KVDB_NODE_SHARD_H
@@ -29,7 +31,7 @@
 
 typedef struct shard shard_t;
 
-enum { POSITION_N_BITS = 40, SHARD_CLOCK_MS = 1000 };
+enum { POSITION_N_BITS = 40, SHARD_TICKS = 1 << 16, SHARD_TICKS_PER_TURN = 64 };
 
 typedef enum {
     EFFECT_PUT,    /* key is value, and expires at expires_ms (0: never) */
@@ -60,15 +62,18 @@ typedef struct {
     entry_pool_t *pool;
     const shard_sink_t *sink; /* NULL: records go nowhere */
     shard_t *open;            /* those with an open record, linked */
-    uint64_t bytes;           /* H5 */
-    uint16_t clock;           /* what entries used now get */
+    uint64_t bytes, entries;  /* H5 */
+    uint64_t evicted;         /* since the last tick */
+    uint16_t clock;           /* the tick: what entries used now get */
+    uint32_t now_s;
+    uint32_t tick_s[SHARD_TICKS]; /* the second each tick began in */
 } shard_host_t;
 
 /* To be called with the time before commands run. */
-static inline void shard_host_set_time (shard_host_t *self, int64_t now_ms)
-{
-    self->clock = (uint16_t)((uint64_t)now_ms / SHARD_CLOCK_MS);
-}
+void shard_host_set_time (shard_host_t *self, int64_t now_ms);
+
+/* An entry was evicted. */
+void shard_host_count_eviction (shard_host_t *self);
 
 /* Ends all open records. */
 void shard_host_end (shard_host_t *self);
@@ -94,8 +99,9 @@ size_t shard_live_count (const shard_t *self, int64_t now_ms);
 entry_t *shard_find (shard_t *self, kv_slice_t key, uint64_t hash, int64_t now_ms);
 entry_t *shard_peek (shard_t *self, kv_slice_t key, uint64_t hash, int64_t now_ms);
 
-/* Seconds since the entry was used. */
-uint16_t shard_idle (const shard_t *self, const entry_t *entry);
+/* How long the entry was not used: in ticks, and in seconds. */
+uint16_t shard_age (const shard_t *self, const entry_t *entry);
+int64_t shard_idle_s (const shard_t *self, const entry_t *entry);
 
 /* Effects. `key` and `value` of a put may point into any entry. An entry returned may have moved; it
  * is valid until it is changed again or removed. `expires_ms` lies in the future, or is 0. */

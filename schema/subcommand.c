@@ -29,7 +29,7 @@ static const row_t s_rows[] = {
     {COMMAND_OBJECT, SUBCOMMAND_FREQ, "FREQ", 3, 3, "FREQ key: an error, use is not counted"},
     {COMMAND_OBJECT, SUBCOMMAND_HELP, "HELP", 2, 2, "HELP: these lines"},
     {COMMAND_OBJECT, SUBCOMMAND_IDLETIME, "IDLETIME", 3, 3,
-     "IDLETIME key: the seconds since it was used, up to 65535"},
+     "IDLETIME key: the seconds since it was used"},
     {COMMAND_OBJECT, SUBCOMMAND_REFCOUNT, "REFCOUNT", 3, 3, "REFCOUNT key: always 1"},
     {COMMAND_OBJECT, SUBCOMMAND_VERSION, "VERSION", 3, 3,
      "VERSION key: the version of its last write, for SET ... IFVER"},

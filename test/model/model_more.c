@@ -352,7 +352,8 @@ model_kind_t run_object (run_t *run)
     } else if (run_word (run->argv[1], "REFCOUNT")) {
         result_int (run->out, 1);
     } else if (run_word (run->argv[1], "IDLETIME")) {
-        result_int (run->out, (run->now_ms / 1000 - item->used_s) & 0xffff);
+        result_int (run->out,
+                    run->now_ms / 1000 > item->used_s ? run->now_ms / 1000 - item->used_s : 0);
     } else if (run_word (run->argv[1], "VERSION") && item->version) {
         result_value (run->out);
         writer_uint (run->out, item->version);

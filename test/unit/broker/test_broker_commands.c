@@ -194,6 +194,9 @@ static void test_info_says_what_is_true (void **state)
     result_t result;
     s_run (bed, "INFO", NULL, NULL, &result);
     kv_slice_t text = s_bytes (&result);
+    assert_true (s_has (text, "used_memory_of_nodes:1234\r\n"));
+    assert_true (s_has (text, "keys:11\r\ndb0:keys=11\r\n"));
+    assert_false (s_has (text, "# Commandstats")); /* only for those who ask for it */
     assert_true (s_has (text, "kvdb_version:1.2.3\r\n"));
     assert_true (s_has (text, "uptime_in_seconds:3\r\n"));
     assert_true (s_has (text, "clients_connected:4\r\n"));
@@ -203,6 +206,8 @@ static void test_info_says_what_is_true (void **state)
     assert_true (s_has (text, "node1:id=n1,state=up,shards=3,keys=11,bytes=1234\r\n"));
     assert_true (s_has (text, "node2:id=n2,state=absent,shards=2,keys=0,bytes=0\r\n"));
     bed->view.doors_info = NULL;
+    s_run (bed, "INFO", "commandstats", NULL, &result);
+    assert_true (kv_slice_equal (s_bytes (&result), kv_slice_text ("# Commandstats\r\n")));
     s_run (bed, "INFO", "clients", NULL, &result);
     assert_true (kv_slice_equal (s_bytes (&result), kv_slice_text ("# Clients\r\n")));
 }

@@ -241,18 +241,39 @@ static void test_shard_idle_counts_seconds_since_the_last_use (void **state)
     shard_host_set_time (&self->host, 5000);
     entry_t *entry = s_put (self, "k", "v", 0);
     shard_host_set_time (&self->host, 12999);
-    assert_int_equal (shard_idle (self->shard, entry), 7);
+    assert_int_equal (shard_idle_s (self->shard, entry), 7);
+    assert_int_equal (shard_age (self->shard, entry), 1); /* nothing happened in between */
     kv_slice_t key = kv_slice_text ("k");
     uint64_t hash = store_hash (shard_store (self->shard), key);
     assert_ptr_equal (shard_peek (self->shard, key, hash, 0), entry);
-    assert_int_equal (shard_idle (self->shard, entry), 7);
+    assert_int_equal (shard_idle_s (self->shard, entry), 7);
     assert_ptr_equal (s_find (self, "k", 0), entry);
-    assert_int_equal (shard_idle (self->shard, entry), 0);
+    assert_int_equal (shard_idle_s (self->shard, entry), 0);
     entry = shard_set_expiry (self->shard, entry, 99999); /* a new entry with the old clock */
-    shard_host_set_time (&self->host, 12999 + INT64_C (65535) * 1000);
-    assert_int_equal (shard_idle (self->shard, entry), 65535);
-    shard_host_set_time (&self->host, 12999 + INT64_C (65536) * 1000);
-    assert_int_equal (shard_idle (self->shard, entry), 0); /* 18 h 12 min: it starts again */
+    shard_host_set_time (&self->host, 3000);
+    assert_int_equal (shard_idle_s (self->shard, entry), 0); /* the clock was set back */
+    for (int second = 1; second < SHARD_TICKS - 1; second++)
+        shard_host_set_time (&self->host, (12 + second) * INT64_C (1000));
+    assert_int_equal (shard_idle_s (self->shard, entry), SHARD_TICKS - 2);
+    assert_int_equal (shard_age (self->shard, entry), SHARD_TICKS - 1);
+    shard_host_set_time (&self->host, (12 + SHARD_TICKS) * INT64_C (1000));
+    assert_int_equal (shard_age (self->shard, entry), 0); /* it starts again */
+}
+
+static void test_shard_ticks_as_entries_are_evicted (void **state)
+{
+    fixture_t *self = *state;
+    char key[16];
+    for (int i = 0; i < 6400; i++) {
+        snprintf (key, sizeof key, "k%d", i);
+        s_put (self, key, "v", 0);
+    }
+    shard_host_end (&self->host);
+    assert_int_equal (self->host.entries, 6400);
+    uint16_t clock = self->host.clock;
+    for (int i = 0; i < 6400; i++)
+        shard_host_count_eviction (&self->host);
+    assert_in_range ((uint16_t)(self->host.clock - clock), 62, 64);
 }
 
 #define WITH_SHARD(test) cmocka_unit_test_setup_teardown (test, s_set_up, s_tear_down)
@@ -269,6 +290,7 @@ int main (void)
         WITH_SHARD (test_shard_an_expired_entry_is_deleted_when_met),
         WITH_SHARD (test_shard_expire_keeps_to_its_budget),
         WITH_SHARD (test_shard_idle_counts_seconds_since_the_last_use),
+        WITH_SHARD (test_shard_ticks_as_entries_are_evicted),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
