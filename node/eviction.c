@@ -54,6 +54,7 @@ static void s_delete (eviction_t *self, shard_t *shard, const entry_t *entry)
     KV_ASSERT (victim == entry);
     shard_delete (shard, victim);
     shard_host_end (self->host);
+    shard_host_account (self->host);
     shard_host_count_eviction (self->host);
     self->evicted++;
 }
@@ -138,6 +139,7 @@ size_t eviction_make_room (eviction_t *self, uint64_t most, size_t budget)
     KV_ASSERT (!self->host->open);
     if (budget > EVICTION_MOST)
         budget = EVICTION_MOST; // V1
+    shard_host_account (self->host);
     if (self->host->bytes <= most)
         return 0;
     switch (self->policy) {

@@ -212,8 +212,9 @@ static void s_wait (executor_t *self, waiting_t *waiting, reader_t *at)
     }
 }
 
-static uint64_t s_bytes (const executor_t *self)
+static uint64_t s_bytes (executor_t *self)
 {
+    shard_host_account (&self->host);
     return self->host.bytes + self->doomed_bytes;
 }
 
@@ -393,7 +394,7 @@ size_t executor_tick (executor_t *self, int64_t now_ms, size_t budget)
 
 executor_stats_t executor_stats (const executor_t *self)
 {
-    executor_stats_t stats = {.bytes = s_bytes (self),
+    executor_stats_t stats = {.bytes = self->doomed_bytes,
                               .commands = self->commands,
                               .errors = self->errors,
                               .expired_keys = self->expired,
@@ -402,6 +403,7 @@ executor_stats_t executor_stats (const executor_t *self)
                               .keyspace_misses = self->misses};
     for (uint32_t i = 0; i < self->sampler.count; i++) {
         const shard_t *shard = self->sampler.owned[i];
+        stats.bytes += store_bytes (shard_store (shard));
         stats.keys += store_count (shard_store (shard));
         stats.expiring_keys += store_expiring_count (shard_store (shard));
         stats.expired_keys += shard_expired_count (shard);
@@ -425,7 +427,10 @@ bool executor_is_valid (const executor_t *self)
             return false;
         bytes += store_bytes (shard_store (self->shards[i]));
     }
+    uint64_t doomed = 0;
     for (size_t i = 0; i < self->doomed_count; i++)
-        bytes += store_bytes (self->doomed[i]);
-    return bytes == s_bytes (self) && !self->host.open && entry_pool_is_valid (self->pool); // H5
+        doomed += store_bytes (self->doomed[i]);
+    bool accounted = self->host.changed || bytes == self->host.bytes; // H5
+    return accounted && doomed == self->doomed_bytes && !self->host.open &&
+           entry_pool_is_valid (self->pool);
 }

@@ -8,9 +8,9 @@ struct shard {
     uint64_t expired_count;
     uint64_t bytes, entries; /* what it has in the host's */
     uint32_t id;
-    bool is_open;
-    shard_t *next_open;
-    shard_host_t *host; /* borrowed */
+    bool is_open, is_changed;
+    shard_t *next_open, *next_changed; /* in the host's lists */
+    shard_host_t *host;                /* borrowed */
     uint8_t secret[STORE_SECRET_BYTES];
 };
 
@@ -46,6 +46,7 @@ store_t *shard_retire (shard_t **self_p)
 {
     shard_t *self = *self_p;
     KV_ASSERT (!self->is_open);
+    shard_host_account (self->host); /* it is in that list no more */
     store_t *store = self->store;
     self->host->bytes -= self->bytes;
     self->host->entries -= self->entries;
@@ -123,6 +124,11 @@ static uint64_t s_position (shard_t *self)
     self->is_open = true;
     self->next_open = self->host->open;
     self->host->open = self;
+    if (!self->is_changed) {
+        self->is_changed = true;
+        self->next_changed = self->host->changed;
+        self->host->changed = self;
+    }
     return ++self->last; // H1: n is the low part, and never carries into the epoch
 }
 
@@ -135,15 +141,27 @@ void shard_host_end (shard_host_t *self)
         shard->next_open = NULL;
         if (self->sink)
             self->sink->end (self->sink->context, shard); // H4
+    }
+}
+
+void shard_host_account (shard_host_t *self)
+{
+    while (self->changed) {
+        shard_t *shard = self->changed;
+        self->changed = shard->next_changed;
+        shard->is_changed = false;
         s_account (shard);
     }
 }
 
-static void s_tell (const shard_t *self, const effect_t *effect)
+static bool s_is_heard (const shard_t *self)
 {
-    const shard_sink_t *sink = self->host->sink;
-    if (sink)
-        sink->effect (sink->context, self, effect); // H4
+    return self->host->sink != NULL;
+}
+
+static void s_tell (const shard_t *self, effect_t effect)
+{
+    self->host->sink->effect (self->host->sink->context, self, &effect); // H4
 }
 
 /* ---- effects --------------------------------------------------------------------------------- */
@@ -196,10 +214,11 @@ entry_t *shard_put (shard_t *self, kv_slice_t key, uint64_t hash, kv_slice_t val
 {
     entry_t *entry = store_put (self->store, key, hash, value, expires_ms, s_position (self)); // H2
     s_touch (self, entry);
-    s_tell (self, &(effect_t){.kind = EFFECT_PUT,
-                              .key = entry_key (entry),
-                              .value = entry_value (entry),
-                              .expires_ms = expires_ms});
+    if (s_is_heard (self))
+        s_tell (self, (effect_t){.kind = EFFECT_PUT,
+                                 .key = entry_key (entry),
+                                 .value = entry_value (entry),
+                                 .expires_ms = expires_ms});
     return entry;
 }
 
@@ -209,10 +228,11 @@ entry_t *shard_set_value (shard_t *self, entry_t *entry, kv_slice_t value)
     if (value.size)
         memcpy (entry_value_data (entry), value.data, value.size);
     s_touch (self, entry);
-    s_tell (self, &(effect_t){.kind = EFFECT_PUT,
-                              .key = entry_key (entry),
-                              .value = value,
-                              .expires_ms = store_expires_ms (self->store, entry)});
+    if (s_is_heard (self))
+        s_tell (self, (effect_t){.kind = EFFECT_PUT,
+                                 .key = entry_key (entry),
+                                 .value = value,
+                                 .expires_ms = store_expires_ms (self->store, entry)});
     return entry;
 }
 
@@ -227,9 +247,11 @@ entry_t *shard_write (shard_t *self, entry_t *entry, size_t offset, kv_slice_t b
     if (bytes.size)
         memcpy (entry_value_data (entry) + offset, bytes.data, bytes.size);
     s_touch (self, entry);
-    s_tell (self,
-            &(effect_t){
-                .kind = EFFECT_WRITE, .key = entry_key (entry), .value = bytes, .offset = offset});
+    if (s_is_heard (self))
+        s_tell (self, (effect_t){.kind = EFFECT_WRITE,
+                                 .key = entry_key (entry),
+                                 .value = bytes,
+                                 .offset = offset});
     return entry;
 }
 
@@ -237,22 +259,26 @@ entry_t *shard_set_expiry (shard_t *self, entry_t *entry, int64_t expires_ms)
 {
     entry = store_set_expiry (self->store, entry, expires_ms, s_position (self)); // H2
     s_touch (self, entry);
-    s_tell (self,
-            &(effect_t){.kind = EFFECT_EXPIRE, .key = entry_key (entry), .expires_ms = expires_ms});
+    if (s_is_heard (self))
+        s_tell (
+            self,
+            (effect_t){.kind = EFFECT_EXPIRE, .key = entry_key (entry), .expires_ms = expires_ms});
     return entry;
 }
 
 void shard_delete (shard_t *self, entry_t *entry)
 {
     (void)s_position (self);
-    s_tell (self, &(effect_t){.kind = EFFECT_DELETE, .key = entry_key (entry)});
+    if (s_is_heard (self))
+        s_tell (self, (effect_t){.kind = EFFECT_DELETE, .key = entry_key (entry)});
     store_remove (self->store, entry);
 }
 
 store_t *shard_clear (shard_t *self)
 {
     (void)s_position (self);
-    s_tell (self, &(effect_t){.kind = EFFECT_CLEAR});
+    if (s_is_heard (self))
+        s_tell (self, (effect_t){.kind = EFFECT_CLEAR});
     store_t *old = self->store;
     self->store = store_new (self->secret, self->host->pool);
     return old;

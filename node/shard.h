@@ -15,7 +15,7 @@
  *   H2  an entry's version is the position of the record that last wrote it.
  *   H3  an expired entry is never seen by a command: shard_find removes it (an effect: a delete).
  *   H4  the sink sees every effect once, those of a record back to back for its shard, then its end.
- *   H5  host->bytes and entries are those of all its shards' tables, as of their last record's end.
+ *   H5  after shard_host_account, host->bytes and entries are those of all its shards' tables.
  *
  * An entry's clock is the tick of the host it was last used in, modulo 2^16. A tick is a second or, while
  * entries are evicted, the time in which SHARD_TICKS_PER_TURN-th of them went: so the ages of entries
@@ -62,6 +62,7 @@ typedef struct {
     entry_pool_t *pool;
     const shard_sink_t *sink; /* NULL: records go nowhere */
     shard_t *open;            /* those with an open record, linked */
+    shard_t *changed;         /* those that H5 does not hold for yet, linked */
     uint64_t bytes, entries;  /* H5 */
     uint64_t evicted;         /* since the last tick */
     uint16_t clock;           /* the tick: what entries used now get */
@@ -77,6 +78,9 @@ void shard_host_count_eviction (shard_host_t *self);
 
 /* Ends all open records. */
 void shard_host_end (shard_host_t *self);
+
+/* Establishes H5: looks at the shards that were changed since. */
+void shard_host_account (shard_host_t *self);
 
 shard_t *shard_new (uint32_t id, uint64_t epoch, const uint8_t secret[STORE_SECRET_BYTES],
                     shard_host_t *host);

@@ -162,6 +162,8 @@ static void test_commands_expire_with_conditions (void **state)
     EXPECT (s, "EXPIRE k 20 xx gt", "1");
     EXPECT (s, "PEXPIRE k 15000 LT XX", "1");
     EXPECT (s, "EXPIREAT k 2000", "1");
+    EXPECT (s, "EXPIREAT k 2000 GT", "0");
+    EXPECT (s, "EXPIREAT k 2000 LT", "0");
     EXPECT (s, "EXPIRETIME k", "2000");
     EXPECT (s, "PEXPIREAT k 2000499 GT", "1");
     EXPECT (s, "EXPIRETIME k", "2000");

@@ -27,6 +27,7 @@ static int s_tear_down (void **state)
 {
     fixture_t *self = *state;
     shard_host_end (&self->host);
+    shard_host_account (&self->host);
     assert_true (self->host.bytes == store_bytes (shard_store (self->shard))); // H5
     shard_destroy (&self->shard);
     assert_null (self->shard);
@@ -269,6 +270,7 @@ static void test_shard_ticks_as_entries_are_evicted (void **state)
         s_put (self, key, "v", 0);
     }
     shard_host_end (&self->host);
+    shard_host_account (&self->host);
     assert_int_equal (self->host.entries, 6400);
     uint16_t clock = self->host.clock;
     for (int i = 0; i < 6400; i++)
