@@ -55,7 +55,6 @@ static void s_delete (eviction_t *self, shard_t *shard, const entry_t *entry)
     shard_delete (shard, victim);
     shard_host_end (self->host);
     shard_host_account (self->host);
-    shard_host_count_eviction (self->host);
     self->evicted++;
 }
 

@@ -81,6 +81,8 @@ executor_t *executor_new (const executor_options_t *options)
     self->hash_key = siphash_key (options->secret);
     self->pool = entry_pool_new ();
     self->host.pool = self->pool;
+    self->host.ticks_by_turnover =
+        options->max_memory && options->max_memory_policy == EVICT_ALLKEYS_LRU;
     self->sampler.state = siphash_13 (self->hash_key, kv_slice_text ("sampler"));
     self->eviction = (eviction_t){
         .sampler = &self->sampler, .host = &self->host, .policy = options->max_memory_policy};
@@ -420,17 +422,21 @@ const command_stats_t *executor_command_stats (const executor_t *self, command_i
 bool executor_is_valid (const executor_t *self)
 {
     uint64_t bytes = 0;
+    uint64_t entries = 0;
     for (uint32_t i = 0; i < self->options.shards; i++) {
         if (!self->shards[i])
             continue;
         if (!store_is_valid (shard_store (self->shards[i])))
             return false;
         bytes += store_bytes (shard_store (self->shards[i]));
+        entries += store_count (shard_store (self->shards[i]));
     }
     uint64_t doomed = 0;
     for (size_t i = 0; i < self->doomed_count; i++)
         doomed += store_bytes (self->doomed[i]);
     bool accounted = self->host.changed || bytes == self->host.bytes; // H5
+    if (entries != self->host.entries)
+        return false; // H6
     return accounted && doomed == self->doomed_bytes && !self->host.open &&
            entry_pool_is_valid (self->pool);
 }

@@ -6,7 +6,7 @@ struct shard {
     store_t *store;
     uint64_t last; /* H1 */
     uint64_t expired_count;
-    uint64_t bytes, entries; /* what it has in the host's */
+    uint64_t bytes; /* what it has in host->bytes */
     uint32_t id;
     bool is_open, is_changed;
     shard_t *next_open, *next_changed; /* in the host's lists */
@@ -23,8 +23,6 @@ static void s_account (shard_t *self)
     uint64_t bytes = store_bytes (self->store);
     self->host->bytes += bytes - self->bytes; // H5
     self->bytes = bytes;
-    self->host->entries += store_count (self->store) - self->entries; // H5
-    self->entries = store_count (self->store);
 }
 
 shard_t *shard_new (uint32_t id, uint64_t epoch, const uint8_t secret[STORE_SECRET_BYTES],
@@ -49,7 +47,7 @@ store_t *shard_retire (shard_t **self_p)
     shard_host_account (self->host); /* it is in that list no more */
     store_t *store = self->store;
     self->host->bytes -= self->bytes;
-    self->host->entries -= self->entries;
+    self->host->entries -= store_count (store); // H6
     free (self);
     *self_p = NULL;
     return store;
@@ -94,7 +92,7 @@ static void s_tick (shard_host_t *self)
 {
     self->clock++;
     self->tick_s[self->clock] = self->now_s;
-    self->evicted = 0;
+    self->created = 0;
 }
 
 void shard_host_set_time (shard_host_t *self, int64_t now_ms)
@@ -106,10 +104,12 @@ void shard_host_set_time (shard_host_t *self, int64_t now_ms)
     s_tick (self);
 }
 
-void shard_host_count_eviction (shard_host_t *self)
+static void s_count_created (shard_host_t *self)
 {
-    self->evicted++;
-    if (self->evicted * SHARD_TICKS_PER_TURN > self->entries)
+    self->entries++; // H6
+    self->created++;
+    uint64_t turn = self->entries > SHARD_TURN_LEAST ? self->entries : SHARD_TURN_LEAST;
+    if (self->ticks_by_turnover && self->created * SHARD_TICKS_PER_TURN > turn)
         s_tick (self);
 }
 
@@ -212,7 +212,10 @@ int64_t shard_idle_s (const shard_t *self, const entry_t *entry)
 entry_t *shard_put (shard_t *self, kv_slice_t key, uint64_t hash, kv_slice_t value,
                     int64_t expires_ms)
 {
+    size_t before = store_count (self->store);
     entry_t *entry = store_put (self->store, key, hash, value, expires_ms, s_position (self)); // H2
+    if (store_count (self->store) > before)
+        s_count_created (self->host);
     s_touch (self, entry);
     if (s_is_heard (self))
         s_tell (self, (effect_t){.kind = EFFECT_PUT,
@@ -272,6 +275,7 @@ void shard_delete (shard_t *self, entry_t *entry)
     if (s_is_heard (self))
         s_tell (self, (effect_t){.kind = EFFECT_DELETE, .key = entry_key (entry)});
     store_remove (self->store, entry);
+    self->host->entries--; // H6
 }
 
 store_t *shard_clear (shard_t *self)
@@ -280,6 +284,7 @@ store_t *shard_clear (shard_t *self)
     if (s_is_heard (self))
         s_tell (self, (effect_t){.kind = EFFECT_CLEAR});
     store_t *old = self->store;
+    self->host->entries -= store_count (old); // H6
     self->store = store_new (self->secret, self->host->pool);
     return old;
 }

@@ -15,12 +15,13 @@
  *   H2  an entry's version is the position of the record that last wrote it.
  *   H3  an expired entry is never seen by a command: shard_find removes it (an effect: a delete).
  *   H4  the sink sees every effect once, those of a record back to back for its shard, then its end.
- *   H5  after shard_host_account, host->bytes and entries are those of all its shards' tables.
+ *   H5  after shard_host_account, host->bytes is that of all its shards' tables.
+ *   H6  host->entries is the number of entries in all its shards.
  *
- * An entry's clock is the tick of the host it was last used in, modulo 2^16. A tick is a second or, while
- * entries are evicted, the time in which SHARD_TICKS_PER_TURN-th of them went: so the ages of entries
- * can be told apart however fast they come and go. The host remembers the second of each tick. What
- * was not used for 2^16 ticks, 18 hours at least if nothing is evicted, looks younger than it is.
+ * An entry's clock is the tick of the host it was last used in, modulo 2^16. A tick is a second; or, under
+ * allkeys-lru, the time in which a 64th of all entries came new, if that is shorter: so the ages of
+ * entries can be told apart however fast they come and go. The host remembers the second of each tick.
+ * What was not used for 2^16 ticks, 18 hours or 1000 turnovers, looks younger than it is.
  * Reads that are about the key and not its value (TTL, OBJECT) are no use of it.
  *
  * Pure: time comes in as now_ms, wall-clock milliseconds since 1970. Owner: the node's thread. */
@@ -31,7 +32,12 @@
 
 typedef struct shard shard_t;
 
-enum { POSITION_N_BITS = 40, SHARD_TICKS = 1 << 16, SHARD_TICKS_PER_TURN = 64 };
+enum {
+    POSITION_N_BITS = 40,
+    SHARD_TICKS = 1 << 16,
+    SHARD_TICKS_PER_TURN = 64,
+    SHARD_TURN_LEAST = 1024
+};
 
 typedef enum {
     EFFECT_PUT,    /* key is value, and expires at expires_ms (0: never) */
@@ -63,8 +69,10 @@ typedef struct {
     const shard_sink_t *sink; /* NULL: records go nowhere */
     shard_t *open;            /* those with an open record, linked */
     shard_t *changed;         /* those that H5 does not hold for yet, linked */
-    uint64_t bytes, entries;  /* H5 */
-    uint64_t evicted;         /* since the last tick */
+    uint64_t bytes;           /* H5 */
+    uint64_t entries;         /* H6 */
+    bool ticks_by_turnover;   /* allkeys-lru */
+    uint64_t created;         /* entries since the last tick */
     uint16_t clock;           /* the tick: what entries used now get */
     uint32_t now_s;
     uint32_t tick_s[SHARD_TICKS]; /* the second each tick began in */
@@ -72,9 +80,6 @@ typedef struct {
 
 /* To be called with the time before commands run. */
 void shard_host_set_time (shard_host_t *self, int64_t now_ms);
-
-/* An entry was evicted. */
-void shard_host_count_eviction (shard_host_t *self);
 
 /* Ends all open records. */
 void shard_host_end (shard_host_t *self);
