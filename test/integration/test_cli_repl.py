@@ -98,6 +98,7 @@ class Repl(unittest.TestCase):
 
     def connect(self, screen, *flags):
         words = [program("kv"), "connect", "--port", str(self.cluster.port), *flags]
+        screen.wait(r"[$#]\Z")  # else the shell's prompt may come between
         screen.enter(shlex.join(words) + "; echo left=$?")
         screen.wait(self.prompt)
         screen.clear()
