@@ -8,6 +8,7 @@
 #include "actors/timer_wheel.h"
 #include "broker/broker_commands.h"
 #include "broker/broker_options.h"
+#include "broker/placement.h"
 
 enum {
     POLL_MS = 10,   /* deadlines and silences are noticed this late at most */
@@ -348,6 +349,8 @@ static kv_status_t s_start (broker_t *self, const void *options, char *why, size
         identity_make (&self->identity);
     if (status == KV_OK)
         status = s_open_doors (self, why, why_bytes);
+    if (status == KV_OK && self->options->data_dir)
+        status = placement_keep (self->options->data_dir, self->options, why, why_bytes);
     if (status)
         return status;
     s_build (self);

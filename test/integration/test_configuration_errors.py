@@ -250,6 +250,22 @@ class Broker(Case):
         (data / "cluster").mkdir()
         self.fails("kvdb-broker", *self.broker_words("--data", str(data)), says=[r"data/cluster", r"directory"])
 
+    def test_other_nodes_than_the_cluster_was_made_with(self):
+        """Another list, or order, would give shards to nodes that do not hold them: a false nil for most keys."""
+        answers = lambda: self.run_program("kv", "--port", str(self.port), "--timeout", "1", "PING").returncode == 0
+        made = self.cluster_text()
+        head, first, second = made.rsplit("  - ", 2)
+        for text in (None, self.cluster_text(nodes=3), f"{head}  - {second}  - {first}", self.cluster_text("shards: 32\n"), None):
+            if text is not None:
+                self.write("cluster.yaml", text)
+                self.fails("kvdb-broker", *self.broker_words(), says=[r"placement", r"other nodes", r"empty data directory"])
+                self.write("cluster.yaml", made)
+                continue
+            broker = self.start("kvdb-broker", *self.broker_words())
+            wait_until(answers, 30, "the broker")
+            broker.terminate()
+            self.assertEqual(broker.wait(30), 0)
+
 
 class Node(Case):
     def test_which_node(self):

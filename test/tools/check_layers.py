@@ -40,6 +40,8 @@ SHELLS = [
     "schema/status.c",      # the last words of a failed assertion
     "actors/clock.[ch]",       # the real clock
     "actors/identity.[ch]",    # a file, and randomness of the system
+    "actors/small_file.[ch]",  # files that are replaced as a whole
+    "broker/placement.[ch]",   # one of them
     "actors/wire.[ch]",        # a socket that connects
     "actors/door.[ch]",        # a socket that is connected to
     "actors/door_guard.[ch]",  # watches the connections of a door
