@@ -29,32 +29,11 @@
 #define KVDB_NODE_SHARD_H
 
 #include "node/store.h"
+#include "schema/record.h"
 
 typedef struct shard shard_t;
 
-enum {
-    POSITION_N_BITS = 40,
-    SHARD_TICKS = 1 << 16,
-    SHARD_TICKS_PER_TURN = 64,
-    SHARD_TURN_LEAST = 1024
-};
-
-typedef enum {
-    EFFECT_PUT,    /* key is value, and expires at expires_ms (0: never) */
-    EFFECT_WRITE,  /* `value` stands at `offset` of key's value, filled up with zero bytes */
-    EFFECT_EXPIRE, /* key expires at expires_ms (0: never) */
-    EFFECT_DELETE, /* key is not there */
-    EFFECT_CLEAR   /* no key is there */
-} effect_kind_t;
-
-/* What a record does, in absolute terms: replaying it any number of times gives the same. */
-typedef struct {
-    effect_kind_t kind;
-    kv_slice_t key;     /* all but CLEAR; both slices are valid during the call only */
-    kv_slice_t value;   /* PUT, WRITE */
-    size_t offset;      /* WRITE */
-    int64_t expires_ms; /* PUT, EXPIRE */
-} effect_t;
+enum { SHARD_TICKS = 1 << 16, SHARD_TICKS_PER_TURN = 64, SHARD_TURN_LEAST = 1024 };
 
 /* Where records go (H4). Their position is shard_last. */
 typedef struct {

@@ -92,7 +92,8 @@ static void s_apply (replica_t *replica, copy_t *self, const effect_t *effect, u
         if (entry)
             store_remove (self->store, entry);
         break;
-    case EFFECT_CLEAR: break;
+    case EFFECT_CLEAR:
+    case EFFECT_OPEN: break;
     }
 }
 

@@ -1,0 +1,101 @@
+/* wal_log - the format of the primary WAL: a stream of records, cut into blocks, in segment files.
+ *
+ *   lsn      a place in the stream of records: bytes since the log was begun. Headers and padding do
+ *            not count, so the stream is the same wherever it is cut.
+ *   segment  wal-0000000001.log, wal-0000000002.log ...: without a gap; zeroed before it gets its name
+ *   block    what one write took to the disk: any piece of the stream, a record may go over several
+ *
+ *   segment header, at 0, WAL_SEGMENT_HEADER_BYTES, the rest of it 0:
+ *     0..7    "KVDBWAL\n"
+ *     8..11   format version
+ *     12..15  CRC32C of bytes 0..11 and 16..47
+ *     16..23  number
+ *     24..31  bytes of the file
+ *     32..47  UUID of the data directory
+ *   block, at the next multiple of WAL_BLOCK_ALIGNMENT:
+ *     0..3    CRC32C of bytes 4..31
+ *     4..7    CRC32C of the payload
+ *     8..11   bytes of the payload, 1 or more
+ *     12..15  link: bytes 0..3 of the block before; 0 for the first one of the log
+ *     16..23  lsn of its first byte
+ *     24..31  durable lsn: what was known to be synced as it was written
+ *     32..    payload
+ *
+ *   W1  lsn and link of a block follow from the block before it, also across segments.
+ *   W2  durable lsn <= lsn, and never falls.
+ *   W3  bytes of a segment that no block covers are zero.
+ *   W4  a block is valid if its header and payload have their CRCs and W1 and W2 hold.
+ *
+ * Why a bad block can be judged. Disks write sectors of 512 bytes, new or old as a whole, and old
+ * bytes are zero (W3). So after a power loss a block that was never reported as written has a sector
+ * part that is all zero: it is *torn*, and the log ends before it. (A header lies within one sector.)
+ * A bad block with something in each of its sectors, or one that lies before the durable lsn of a
+ * valid block behind it, was whole once: it is *damaged*, and must not be passed over.
+ *
+ * Little-endian. Pure. Owner: whoever holds the bytes. */
+#ifndef KVDB_ACTORS_WAL_LOG_H
+#define KVDB_ACTORS_WAL_LOG_H
+
+#include "schema/slice.h"
+#include "schema/status.h"
+
+enum {
+    WAL_VERSION = 1,
+    WAL_SECTOR_BYTES = 512,
+    WAL_SEGMENT_HEADER_BYTES = 512,
+    WAL_BLOCK_HEADER_BYTES = 32,
+    WAL_BLOCK_ALIGNMENT = 32,
+    WAL_UUID_BYTES = 16,
+    WAL_NAME_BYTES = 32
+};
+
+typedef struct {
+    uint64_t number, bytes;
+    uint8_t uuid[WAL_UUID_BYTES];
+} wal_header_t;
+
+/* "wal-0000000007.log" for 7; and back, false if the name is none of these. */
+void wal_segment_name (uint64_t number, char name[WAL_NAME_BYTES]);
+bool wal_segment_number (const char *name, uint64_t *number);
+
+void wal_header_encode (const wal_header_t *header, uint8_t out[WAL_SEGMENT_HEADER_BYTES]);
+
+/* KV_CORRUPT, KV_BAD_VERSION. */
+KV_CHECK_RESULT kv_status_t wal_header_decode (kv_slice_t bytes, wal_header_t *header);
+
+/* Where in the stream a log stands. */
+typedef struct {
+    uint64_t lsn;
+    uint32_t link;
+    uint64_t durable_lsn;
+} wal_place_t;
+
+/* Writes the header of the block that follows `place`; `place` moves behind the block. */
+void wal_block_encode (wal_place_t *place, uint64_t durable_lsn, kv_slice_t payload,
+                       uint8_t out[WAL_BLOCK_HEADER_BYTES]);
+
+/* The offset of the block that follows one which ends at `offset`. */
+static inline uint64_t wal_align (uint64_t offset)
+{
+    return (offset + WAL_BLOCK_ALIGNMENT - 1) & ~(uint64_t)(WAL_BLOCK_ALIGNMENT - 1);
+}
+
+typedef struct {
+    uint64_t lsn;
+    kv_slice_t payload; /* into the segment's bytes */
+} wal_block_t;
+
+/* Reads the block at *offset of a whole segment, which must follow `place` (if place->lsn is
+ * WAL_ANY_LSN, as for the first segment there is, it may be any). KV_OK: place and offset have moved
+ * behind it. KV_END: no block was written here (the header is zero, or the segment ends). KV_CORRUPT:
+ * a bad block; `torn` tells whether its bytes allow that it is torn, which holds only if no valid block
+ * behind it says that it was durable (wal_durable_claim). */
+#define WAL_ANY_LSN UINT64_MAX
+KV_CHECK_RESULT kv_status_t wal_block_next (kv_slice_t segment, uint64_t *offset,
+                                            wal_place_t *place, wal_block_t *block, bool *torn);
+
+/* The highest durable lsn that any block with a good header and payload at or behind `offset` tells;
+ * 0 if there is none. */
+uint64_t wal_durable_claim (kv_slice_t segment, uint64_t offset);
+
+#endif
