@@ -42,7 +42,7 @@ static int s_make_one (char *path)
     return rc;
 }
 
-static kv_status_t s_make_directory (const char *directory, char *why, size_t why_bytes)
+kv_status_t small_file_make_directory (const char *directory, char *why, size_t why_bytes)
 {
     char path[PATH_MAX];
     int size = snprintf (path, sizeof path, "%s", directory);
@@ -94,7 +94,7 @@ kv_status_t small_file_replace (const char *directory, const char *name, kv_slic
     char temporary[PATH_MAX + 8];
     if (!s_join (path, directory, name))
         return s_fail (why, why_bytes, "write", directory);
-    kv_status_t status = s_make_directory (directory, why, why_bytes);
+    kv_status_t status = small_file_make_directory (directory, why, why_bytes);
     if (status)
         return status;
     snprintf (temporary, sizeof temporary, "%s.tmp", path);

@@ -41,6 +41,7 @@ SHELLS = [
     "actors/clock.[ch]",       # the real clock
     "actors/identity.[ch]",    # a file, and randomness of the system
     "actors/small_file.[ch]",  # files that are replaced as a whole
+    "actors/files_disk.[ch]",  # the files of a directory
     "broker/placement.[ch]",   # one of them
     "actors/wire.[ch]",        # a socket that connects
     "actors/door.[ch]",        # a socket that is connected to
