@@ -120,20 +120,23 @@ kv_status_t kv_call (kv_client_t *client, size_t argc, const char *const *argv, 
     return status;
 }
 
+static kv_status_t s_fail_empty (kv_client_t *self)
+{
+    return client_fail (self, KV_BAD_REQUEST, "the batch is empty");
+}
+
 kv_status_t kv_execute (kv_client_t *client, const kv_batch_t *batch, kv_reply_t **replies)
 {
     *replies = NULL;
     if (batch->count == 0)
-        return client_fail (client, KV_BAD_REQUEST, "the batch is empty");
+        return s_fail_empty (client);
     return s_perform (client, batch, false, replies);
 }
 
 /* --- Pipelines --- */
 
-static kv_status_t s_check_room (kv_client_t *self, const kv_batch_t *batch)
+static kv_status_t s_check_room (kv_client_t *self)
 {
-    if (batch->count == 0)
-        return client_fail (self, KV_BAD_REQUEST, "the batch is empty");
     if (self->in_flight == self->in_flight_max)
         return client_fail (self, KV_BUSY, "%zu batches are in flight; receive one first",
                             self->in_flight);
@@ -152,7 +155,9 @@ kv_status_t kv_send (kv_client_t *client, const kv_batch_t *batch, uint64_t *tic
     if (client->shared)
         return client_fail (client, KV_NOT_SUPPORTED,
                             "a shared client has no order of batches; use kv_execute or kv_submit");
-    kv_status_t status = s_check_room (client, batch);
+    if (batch->count == 0)
+        return s_fail_empty (client);
+    kv_status_t status = s_check_room (client);
     if (status)
         return status;
     call_t *call = s_call_new (client, CALL_SENT, batch);
@@ -238,9 +243,11 @@ void kv_forget (kv_client_t *client)
 kv_status_t kv_submit (kv_client_t *client, const kv_batch_t *batch, kv_callback_t *callback,
                        void *context, uint64_t *ticket)
 {
-    call_t *call = batch->count ? s_call_new (client, CALL_SUBMITTED, batch) : NULL;
+    if (batch->count == 0)
+        return s_fail_empty (client);
+    call_t *call = s_call_new (client, CALL_SUBMITTED, batch);
     drive_enter (client);
-    kv_status_t status = s_check_room (client, batch);
+    kv_status_t status = s_check_room (client);
     if (status == KV_OK && client->closing)
         status = client_fail (client, KV_END, "the client is being destroyed");
     if (status == KV_OK) {
@@ -252,7 +259,7 @@ kv_status_t kv_submit (kv_client_t *client, const kv_batch_t *batch, kv_callback
         if (ticket)
             *ticket = call->flight.ticket;
         drive_turn (client);
-    } else if (call)
+    } else
         s_call_free (&call);
     drive_leave (client);
     return status;

@@ -136,6 +136,7 @@ static part_t *s_part_new (uint32_t place)
 static run_t *s_add_run (part_t *part)
 {
     if (part->run_count == part->run_capacity) {
+        KV_ASSERT (part->run_capacity > 0);
         bool own = part->runs != &part->only;
         part->run_capacity = own ? 2 * part->run_capacity : 8;
         part->runs = realloc (own ? part->runs : NULL, part->run_capacity * sizeof *part->runs);
@@ -499,6 +500,7 @@ void exchange_lost (exchange_t *self, uint32_t index, int64_t now_ms)
     while (place->oldest) {
         part_t *part = place->oldest;
         s_detach (self, part);
+        KV_ASSERT (place->oldest != part);
         for (uint32_t i = 0; i < part->run_count; i++) {
             const run_t *run = &part->runs[i];
             if (run->flight && run->flight->live)

@@ -44,12 +44,14 @@ static void s_route_command (exchange_t *self, flight_t *flight, uint32_t index)
         s_settle (self, flight, index, status, text);
 }
 
-static void *s_copy (const void *data, size_t bytes)
+/* NULL if there are none. */
+static void *s_copy (const void *items, uint32_t count, size_t item_bytes)
 {
-    void *copy = malloc (bytes ? bytes : 1);
+    if (count == 0)
+        return NULL;
+    void *copy = malloc (count * item_bytes);
     KV_ASSERT (copy != NULL);
-    if (bytes)
-        memcpy (copy, data, bytes);
+    memcpy (copy, items, count * item_bytes);
     return copy;
 }
 
@@ -97,8 +99,8 @@ static void s_route (exchange_t *self, flight_t *flight)
         s_route_command (self, flight, i);
     }
     flight->routed = true;
-    flight->pieces = s_copy (scatter->pieces, scatter->count * sizeof *scatter->pieces);
-    flight->keys = s_copy (scatter->keys, scatter->key_count * sizeof *scatter->keys);
+    flight->pieces = s_copy (scatter->pieces, scatter->count, sizeof *scatter->pieces);
+    flight->keys = s_copy (scatter->keys, scatter->key_count, sizeof *scatter->keys);
     flight->travels = calloc (scatter->count + 1, sizeof *flight->travels);
     KV_ASSERT (flight->travels != NULL);
     flight->piece_count = flight->undone = flight->held = scatter->count;

@@ -103,13 +103,13 @@ typedef enum {
     KV_INTERNAL = 52,
     KV_CONFIG = 53
 } kv_status_t;
-#endif
 
 /* "BUSY"; "UNLISTED" for a number this version does not know. Static text. */
 KV_API const char *kv_status_name (kv_status_t status);
 
 /* One sentence on what the status means. Static text. */
 KV_API const char *kv_status_meaning (kv_status_t status);
+#endif
 
 /* "0.1.0". Static text. */
 KV_API const char *kv_version (void);

@@ -8,8 +8,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* client/kvdb.h, which stands alone, lists the same statuses: whichever of the two comes first has
- * defined the type for both. */
+/* What a shared library of ours shows to its users. */
+#ifndef KV_API
+#define KV_API __attribute__ ((visibility ("default")))
+#endif
+
+/* client/kvdb.h, which stands alone, declares the same: whichever of the two comes first has done so
+ * for both. */
 #ifndef KVDB_STATUS_DEFINED
 #define KVDB_STATUS_DEFINED
 typedef enum {
@@ -17,21 +22,16 @@ typedef enum {
 #include "schema/status.def"
 #undef KV_STATUS
 } kv_status_t;
-#endif
-
-/* What a shared library of ours shows to its users. */
-#ifndef KV_API
-#define KV_API __attribute__ ((visibility ("default")))
-#endif
-
-#define KV_CHECK_RESULT __attribute__ ((warn_unused_result))
-#define KV_PRINTF(format_at, first) __attribute__ ((format (printf, format_at, first)))
 
 /* The symbolic name ("BUSY"), or "UNLISTED" for a number that is not in the table. Static text. */
 KV_API const char *kv_status_name (kv_status_t status);
 
 /* One sentence on what the status means. Static text. */
 KV_API const char *kv_status_meaning (kv_status_t status);
+#endif
+
+#define KV_CHECK_RESULT __attribute__ ((warn_unused_result))
+#define KV_PRINTF(format_at, first) __attribute__ ((format (printf, format_at, first)))
 
 /* Checked in release builds too: a broken invariant must never go on to damage data. */
 #define KV_ASSERT(condition)                                                                       \
