@@ -56,7 +56,7 @@ SHELL_NAMES = ["*_actor.c", "*_actor.h", "*_main.c"]
 PURE_FOLDERS = {"schema", "actors", "node", "broker"}
 
 LIBC = {
-    "assert", "ctype", "errno", "float", "inttypes", "iso646", "limits", "math", "stdalign", "stdarg", "stdatomic",
+    "arm_acle", "assert", "ctype", "errno", "float", "inttypes", "iso646", "limits", "math", "stdalign", "stdarg", "stdatomic",
     "stdbool", "stddef", "stdint", "stdio", "stdlib", "stdnoreturn", "string", "strings", "time",
 }
 IMPURE_HEADERS = re.compile(
