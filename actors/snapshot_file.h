@@ -23,7 +23,7 @@
  *                [expiry (8)] key, value;   back to back
  *       end:     end lsn (8), entries in the file (8), chunks before this one (8)
  *
- *   N1  each shard's chunk of kind 1 comes before its entries.
+ *   N1  a shard has one chunk of kind 1 at most, and it comes before its entries.
  *   N2  chunks are numbered without a gap; the end chunk is the last thing in the file.
  *   N3  a snapshot is used only if it is valid to its last byte.
  *   N4  the log must reach from start lsn to end lsn at least: what is in the snapshot may be as young
@@ -33,6 +33,7 @@
 #ifndef KVDB_ACTORS_SNAPSHOT_FILE_H
 #define KVDB_ACTORS_SNAPSHOT_FILE_H
 
+#include "schema/limits.h"
 #include "schema/slice.h"
 #include "schema/status.h"
 #include "schema/writer.h"
@@ -42,8 +43,14 @@ enum {
     SNAPSHOT_HEADER_BYTES = 64,
     SNAPSHOT_CHUNK_HEADER_BYTES = 16,
     SNAPSHOT_ENTRY_HEADER_BYTES = 14,
+    SNAPSHOT_ENTRY_EXPIRY_BYTES = 8,
     SNAPSHOT_UUID_BYTES = 16,
-    SNAPSHOT_CHUNK_BYTES = 256 * 1024 /* a chunk of entries is ended once it is so large */
+    SNAPSHOT_CHUNK_BYTES = 256 * 1024, /* a chunk of entries is ended once it is so large */
+    SNAPSHOT_ENTRY_BYTES_MAX = SNAPSHOT_ENTRY_HEADER_BYTES + SNAPSHOT_ENTRY_EXPIRY_BYTES +
+                               KV_KEY_BYTES_MAX + KV_VALUE_BYTES_MAX,
+    /* no chunk is larger: an entry larger than SNAPSHOT_CHUNK_BYTES comes last in its chunk */
+    SNAPSHOT_CHUNK_BYTES_MAX =
+        SNAPSHOT_CHUNK_HEADER_BYTES + SNAPSHOT_CHUNK_BYTES + SNAPSHOT_ENTRY_BYTES_MAX
 };
 
 typedef enum { SNAPSHOT_SHARD = 1, SNAPSHOT_ENTRIES = 2, SNAPSHOT_END = 3 } snapshot_kind_t;
@@ -69,6 +76,8 @@ typedef struct {
 } snapshot_chunk_t;
 
 void snapshot_header_encode (const snapshot_header_t *header, uint8_t out[SNAPSHOT_HEADER_BYTES]);
+
+/* KV_CORRUPT; KV_BAD_VERSION: whole, but of a version that is not ours. */
 KV_CHECK_RESULT kv_status_t snapshot_header_decode (kv_slice_t bytes, snapshot_header_t *header);
 
 /* A chunk is made in one buffer: begin leaves room for its header; the maker of the payload appends;
@@ -76,6 +85,13 @@ KV_CHECK_RESULT kv_status_t snapshot_header_decode (kv_slice_t bytes, snapshot_h
 void snapshot_chunk_begin (writer_t *out);
 void snapshot_chunk_seal (uint8_t *chunk, size_t bytes, snapshot_kind_t kind, uint32_t number,
                           uint32_t shard);
+
+/* The bytes an entry takes in a chunk. */
+static inline size_t snapshot_entry_bytes (size_t key_bytes, size_t value_bytes, bool expires)
+{
+    size_t expiry_bytes = expires ? SNAPSHOT_ENTRY_EXPIRY_BYTES : 0;
+    return SNAPSHOT_ENTRY_HEADER_BYTES + expiry_bytes + key_bytes + value_bytes;
+}
 
 void snapshot_shard_write (writer_t *out, uint64_t last, uint64_t entries);
 void snapshot_entry_write (writer_t *out, const snapshot_entry_t *entry);

@@ -158,6 +158,11 @@ int64_t expiry_heap_deadline (const expiry_heap_t *self, const entry_t *entry)
     return s_node (self, s_index (self, entry))->deadline_ms;
 }
 
+void expiry_heap_prefetch (const expiry_heap_t *self, const entry_t *entry)
+{
+    __builtin_prefetch (s_node (self, s_index (self, entry)));
+}
+
 entry_t *expiry_heap_first (const expiry_heap_t *self, int64_t *deadline_ms)
 {
     if (expiry_heap_count (self) == 0)

@@ -28,6 +28,9 @@ void expiry_heap_moved (expiry_heap_t *self, entry_t *entry);
 
 int64_t expiry_heap_deadline (const expiry_heap_t *self, const entry_t *entry);
 
+/* Hints that expiry_heap_deadline is about to be called. */
+void expiry_heap_prefetch (const expiry_heap_t *self, const entry_t *entry);
+
 /* The entry with the earliest deadline, or NULL. */
 entry_t *expiry_heap_first (const expiry_heap_t *self, int64_t *deadline_ms);
 

@@ -1,6 +1,7 @@
 #include "node/segments.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 enum {
@@ -96,6 +97,24 @@ void *segments_push (segments_t *self)
     if (self->count + SEGMENTS_FIRST > s_places (self->held))
         s_add_segment (self);
     return segments_at (self, index);
+}
+
+void segments_extend (segments_t *self, size_t count)
+{
+    KV_ASSERT (count >= self->count);
+    while (self->count < count) {
+        size_t place = self->count + SEGMENTS_FIRST;
+        bool fresh = place == s_places (self->held);
+        if (fresh)
+            s_add_segment (self);
+        unsigned top = 63U - (unsigned)__builtin_clzll (place);
+        size_t end = ((size_t)2 << top) - SEGMENTS_FIRST; /* of the segment, as an index */
+        size_t more = (count < end ? count : end) - self->count;
+        bool mapped = s_segment_bytes (self, top - SEGMENTS_FIRST_LOG2) >= MAPPED_BYTES;
+        self->count += more;
+        if (!fresh || !mapped)
+            memset (segments_at (self, self->count - more), 0, more << self->element_log2);
+    }
 }
 
 void segments_pop (segments_t *self)

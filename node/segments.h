@@ -10,7 +10,7 @@
  *   G2  growing by one element costs at most the allocation of one segment, whose memory the system
  *       hands out page by page as it is touched: nothing is copied or cleared.
  *
- * Elements that growing brings in have undefined content. Out of memory aborts.
+ * Elements that segments_push brings in have undefined content. Out of memory aborts.
  * The struct is open for the sake of segments_at; nobody else looks inside. Owner: one thread. */
 #ifndef KVDB_NODE_SEGMENTS_H
 #define KVDB_NODE_SEGMENTS_H
@@ -34,6 +34,10 @@ void segments_free (segments_t *self);
 /* Adds an element at the end and returns it; takes the last one away. */
 void *segments_push (segments_t *self);
 void segments_pop (segments_t *self);
+
+/* Makes the array `count` elements long, at least as long as it is; those that come in are zero. Memory
+ * that is fresh from the system is not touched for that. */
+void segments_extend (segments_t *self, size_t count);
 
 /* The memory taken, in bytes, as far as it was ever touched. */
 size_t segments_bytes (const segments_t *self);

@@ -149,6 +149,43 @@ static void s_grow (store_t *self)
     }
 }
 
+/* Puts what a chain holds where it belongs in the table as it is now, and frees the overflow buckets. */
+static void s_spread (store_t *self, const bucket_t *chain)
+{
+    for (const bucket_t *at = chain; at;) {
+        bucket_t from = *at;
+        if (at != chain)
+            s_free_overflow (self, (bucket_t *)(uintptr_t)at);
+        for (unsigned i = 0; i < bucket_filled (&from); i++) {
+            uint64_t hash = store_hash (self, entry_key (bucket_entry (from.slot[i])));
+            bucket_item_t item = {.slot = from.slot[i], .tag = from.tag[i]};
+            bucket_t *to = s_bucket (self, s_index (self, hash)); // S1
+            self->overflows += bucket_append (to, self->pool, item);
+        }
+        at = bucket_next (&from);
+    }
+}
+
+void store_reserve (store_t *self, size_t entries)
+{
+    size_t wanted = entries / FILL_MOST + 1;
+    size_t had = self->buckets.count;
+    if (wanted <= had)
+        return;
+    bucket_t *old = malloc (had * sizeof *old);
+    KV_ASSERT (old != NULL);
+    for (size_t i = 0; i < had; i++) {
+        old[i] = *s_bucket (self, i);
+        *s_bucket (self, i) = (bucket_t){.used = 0};
+    }
+    segments_extend (&self->buckets, wanted);
+    self->level = 63U - (unsigned)__builtin_clzll (wanted);
+    self->split = wanted - ((size_t)1 << self->level); // S2
+    for (size_t i = 0; i < had; i++)
+        s_spread (self, &old[i]);
+    free (old);
+}
+
 /* One bucket less: the last one's entries go back to where it was split from. */
 static void s_shrink (store_t *self)
 {
@@ -389,6 +426,12 @@ int64_t store_expires_ms (const store_t *self, const entry_t *entry)
     return entry_has_expiry (entry) ? expiry_heap_deadline (self->heap, entry) : 0;
 }
 
+void store_prefetch_expiry (const store_t *self, const entry_t *entry)
+{
+    if (entry_has_expiry (entry))
+        expiry_heap_prefetch (self->heap, entry);
+}
+
 /* The lowest `bits` bits of a number in reverse. */
 static uint64_t s_reverse (uint64_t number, unsigned bits)
 {
@@ -416,16 +459,21 @@ size_t store_buckets (const store_t *self)
     return self->buckets.count;
 }
 
+static void s_visit_chain (const store_t *self, size_t index, store_visit_fn *visit, void *context)
+{
+    for (const bucket_t *at = s_bucket (self, index); at; at = bucket_next (at)) {
+        unsigned filled = bucket_filled (at);
+        for (unsigned i = 0; i < filled; i++)
+            visit (context, bucket_entry (at->slot[i]));
+    }
+}
+
 void store_visit (const store_t *self, size_t index, store_visit_fn *visit, void *context)
 {
     const bucket_t *first = s_bucket (self, index);
     for (unsigned i = 0; i < bucket_filled (first); i++)
         __builtin_prefetch (bucket_entry (first->slot[i]));
-    for (const bucket_t *at = first; at; at = bucket_next (at)) {
-        unsigned filled = bucket_filled (at);
-        for (unsigned i = 0; i < filled; i++)
-            visit (context, bucket_entry (at->slot[i]));
-    }
+    s_visit_chain (self, index, visit, context);
 }
 
 uint64_t store_scan (const store_t *self, uint64_t cursor, store_visit_fn *visit, void *context)
@@ -437,6 +485,41 @@ uint64_t store_scan (const store_t *self, uint64_t cursor, store_visit_fn *visit
         store_prefetch_bucket (self, s_reverse (next, CURSOR_BITS));
     store_visit (self, index, visit, context);
     return next >> CURSOR_BITS ? 0 : next;
+}
+
+uint64_t store_scan_ahead (const store_t *self, uint64_t cursor, store_visit_fn *visit,
+                           store_bucket_end_fn *bucket_end, void *context)
+{
+    size_t index[STORE_SCAN_BUCKETS];
+    uint64_t end[STORE_SCAN_BUCKETS];
+    unsigned count = 0;
+    uint64_t next = cursor & ((UINT64_C (1) << CURSOR_BITS) - 1);
+    while (count < STORE_SCAN_BUCKETS && next >> CURSOR_BITS == 0) {
+        next = s_range_end (self, next, &index[count]);
+        __builtin_prefetch (s_bucket (self, index[count]));
+        end[count++] = next >> CURSOR_BITS ? 0 : next;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        const bucket_t *bucket = s_bucket (self, index[i]);
+        for (unsigned slot = 0; slot < bucket_filled (bucket); slot++) {
+            const char *entry = (const char *)bucket_entry (bucket->slot[slot]);
+            __builtin_prefetch (entry);
+            __builtin_prefetch (entry + 64);
+        }
+        if (bucket_next (bucket))
+            __builtin_prefetch (bucket_next (bucket));
+    }
+    for (unsigned i = 0; i < count; i++) {
+        s_visit_chain (self, index[i], visit, context);
+        if (bucket_end)
+            bucket_end (context, end[i]);
+    }
+    return end[count - 1];
+}
+
+uint64_t store_place (const store_t *self, const entry_t *entry)
+{
+    return s_reverse (store_hash (self, entry_key (entry)), CURSOR_BITS);
 }
 
 entry_t *store_next_to_expire (const store_t *self, int64_t *expires_ms)

@@ -1,6 +1,7 @@
 /* store_bench - what the node's core costs: memory per entry, table operations, whole requests.
  *
  *   store_bench [--keys N] [--shards N] [--value-bytes N]
+ *   store_bench load [--keys N] [--shards N] [--value-bytes N]     snapshots only: walking and loading
  *
  * Method: N keys of 16 bytes go into a table each once, in random order. Memory is the growth of the
  * process's resident set, less keys and values themselves. Lookups go to keys drawn at random,
@@ -9,6 +10,8 @@
  * programs on the machine disturb them only by what they do to the caches. */
 #include "node/entry_pool.h"
 #include "node/executor.h"
+#include "node/snapshot_load.h"
+#include "node/snapshot_walk.h"
 #include "schema/limits.h"
 
 #include <inttypes.h>
@@ -317,6 +320,148 @@ static void s_bench_executor (const options_t *options, const uint8_t *draws)
     executor_destroy (&executor);
 }
 
+/* The shards' tables, as snapshots see them. */
+typedef struct {
+    entry_pool_t *pool;
+    uint32_t shards;
+    uint32_t ids[KV_SHARDS_MAX];
+    store_t *stores[KV_SHARDS_MAX];
+} tables_t;
+
+static tables_t *s_tables_new (uint32_t shards)
+{
+    tables_t *self = calloc (1, sizeof *self);
+    KV_ASSERT (self != NULL);
+    self->shards = shards;
+    self->pool = entry_pool_new ();
+    for (uint32_t i = 0; i < shards; i++) {
+        self->ids[i] = i;
+        self->stores[i] = store_new (s_secret, self->pool);
+    }
+    return self;
+}
+
+static void s_tables_free (tables_t *self)
+{
+    for (uint32_t i = 0; i < self->shards; i++)
+        store_destroy (&self->stores[i]);
+    entry_pool_destroy (&self->pool);
+    free (self);
+}
+
+static const store_t *s_table_of (void *context, uint32_t shard)
+{
+    return ((tables_t *)context)->stores[shard];
+}
+
+static void s_fill_tables (tables_t *tables, const options_t *options, bool expiring)
+{
+    for (uint64_t i = 0; i < options->keys; i++) {
+        uint8_t bytes[KEY_BYTES];
+        s_make_key (i, bytes);
+        kv_slice_t key = kv_slice (bytes, KEY_BYTES);
+        store_t *store = tables->stores[i % tables->shards];
+        int64_t expires_ms = expiring ? (int64_t)(s_mix (i) >> 20) + 1 : 0;
+        store_put (store, key, store_hash (store, key), kv_slice (s_value, options->value_bytes),
+                   expires_ms, i);
+    }
+}
+
+/* All entries as chunks of a snapshot, in memory. */
+typedef struct {
+    writer_t *chunks; /* a shard's in a row */
+    uint32_t *shards;
+    size_t count, room;
+    uint64_t entries;
+} chunks_t;
+
+static void s_keep (chunks_t *self, uint32_t shard, writer_t *chunk)
+{
+    if (self->count == self->room) {
+        self->room = self->room ? 2 * self->room : 64;
+        self->chunks = realloc (self->chunks, self->room * sizeof *self->chunks);
+        self->shards = realloc (self->shards, self->room * sizeof *self->shards);
+        KV_ASSERT (self->chunks != NULL && self->shards != NULL);
+    }
+    self->shards[self->count] = shard;
+    self->chunks[self->count] = writer_make (SNAPSHOT_CHUNK_BYTES_MAX);
+    writer_raw (&self->chunks[self->count++], kv_slice (chunk->data, chunk->size));
+}
+
+/* Walks all tables; `kept` NULL: only to measure it, the chunk's memory being used again. */
+static void s_walk_tables (tables_t *tables, const char *what, chunks_t *kept)
+{
+    enum { BUDGET = 1000 };
+    snapshot_walk_t *walk = snapshot_walk_new ();
+    snapshot_walk_begin (walk, &(snapshot_walk_options_t){.shards = tables->ids,
+                                                          .count = tables->shards,
+                                                          .store_of = s_table_of,
+                                                          .context = tables});
+    writer_t chunk = writer_make (SNAPSHOT_CHUNK_BYTES_MAX);
+    snapshot_step_t step = {0};
+    uint64_t entries = 0;
+    uint64_t worst_ns = 0;
+    uint64_t total_ns = 0;
+    while (!step.over) {
+        uint64_t start = s_now_ns ();
+        step = snapshot_walk_step (walk, BUDGET, &chunk);
+        uint64_t took = s_now_ns () - start;
+        total_ns += took;
+        worst_ns = took > worst_ns ? took : worst_ns;
+        entries += step.entries;
+        if (!step.due)
+            continue;
+        if (kept)
+            s_keep (kept, step.shard, &chunk);
+        writer_reset (&chunk);
+    }
+    if (kept)
+        kept->entries = entries;
+    s_print (what, (double)total_ns / (double)entries, "ns/entry");
+    s_print ("  its worst step", (double)worst_ns / 1000, "us");
+    writer_free (&chunk);
+    snapshot_walk_destroy (&walk);
+}
+
+static void s_load_tables (const chunks_t *chunks, uint32_t shards, const char *what)
+{
+    tables_t *tables = s_tables_new (shards);
+    uint64_t loaded = 0;
+    uint64_t start = s_now_ns ();
+    for (uint32_t i = 0; i < shards; i++)
+        store_reserve (tables->stores[i], (size_t)(chunks->entries / shards));
+    s_print ("reserve", (double)(s_now_ns () - start) / 1000, "us");
+    for (size_t i = 0; i < chunks->count; i++) {
+        kv_slice_t payload = kv_slice (chunks->chunks[i].data + SNAPSHOT_CHUNK_HEADER_BYTES,
+                                       chunks->chunks[i].size - SNAPSHOT_CHUNK_HEADER_BYTES);
+        kv_status_t status = snapshot_load (tables->stores[chunks->shards[i]], payload, &loaded);
+        KV_ASSERT (status == KV_OK);
+    }
+    double took = (double)(s_now_ns () - start);
+    KV_ASSERT (loaded == chunks->entries);
+    s_print (what, took / (double)loaded, "ns/entry");
+    s_print ("  that is", (double)loaded / took * 1000, "million entries/s");
+    s_tables_free (tables);
+}
+
+static void s_bench_snapshot (const options_t *options, bool expiring)
+{
+    printf ("snapshot, %" PRIu64 " keys of %d + %zu bytes%s, %" PRIu32 " shards\n", options->keys,
+            KEY_BYTES, options->value_bytes, expiring ? ", all expiring" : "", options->shards);
+    tables_t *tables = s_tables_new (options->shards);
+    s_fill_tables (tables, options, expiring);
+    chunks_t chunks = {0};
+    s_walk_tables (tables, "walk, cold", NULL);
+    s_walk_tables (tables, "walk, kept", &chunks);
+    s_tables_free (tables);
+    for (int round = 0; round < 2; round++)
+        s_load_tables (&chunks, options->shards, round ? "load, again" : "load");
+    for (size_t i = 0; i < chunks.count; i++)
+        writer_free (&chunks.chunks[i]);
+    free (chunks.chunks);
+    free (chunks.shards);
+}
+
 static uint64_t s_number (const char *text, uint64_t most)
 {
     char *end;
@@ -331,6 +476,11 @@ static uint64_t s_number (const char *text, uint64_t most)
 int main (int argc, char **argv)
 {
     options_t options = {.keys = 5000000, .shards = KV_SHARDS_DEFAULT, .value_bytes = 64};
+    bool only_snapshots = argc > 1 && strcmp (argv[1], "load") == 0;
+    if (only_snapshots) {
+        argv++;
+        argc--;
+    }
     for (int i = 1; i + 1 < argc; i += 2) {
         if (strcmp (argv[i], "--keys") == 0)
             options.keys = s_number (argv[i + 1], UINT64_C (1) << 32);
@@ -342,8 +492,13 @@ int main (int argc, char **argv)
             argc = 0; /* falls through to the usage line */
     }
     if (argc % 2 == 0) {
-        fprintf (stderr, "usage: store_bench [--keys N] [--shards N] [--value-bytes N]\n");
+        fprintf (stderr, "usage: store_bench [load] [--keys N] [--shards N] [--value-bytes N]\n");
         return 2;
+    }
+    if (only_snapshots) {
+        s_bench_snapshot (&options, false);
+        s_bench_snapshot (&options, true);
+        return 0;
     }
     uint8_t *draws = s_make_draws (options.keys);
     s_bench_store (&options, draws);

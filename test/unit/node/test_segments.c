@@ -47,11 +47,42 @@ static void test_segments_shrinking_leaves_the_rest_untouched (void **state)
     segments_free (&array);
 }
 
+static void test_segments_extended_are_zero (void **state)
+{
+    (void)state;
+    uint64_t random = fixture_seed ("segments extended");
+    for (int round = 0; round < 30; round++) {
+        segments_t array = segments_make (round % 2 ? 4 : 6);
+        size_t before = fixture_random (&random, round % 3 ? 100 : 20000);
+        for (size_t i = 0; i < before; i++)
+            memset (segments_push (&array), 0xff, (size_t)1 << array.element_log2);
+        size_t kept = fixture_random (&random, before + 1);
+        while (array.count > kept) /* what is left in held segments is not zero */
+            segments_pop (&array);
+        size_t wanted = kept + fixture_random (&random, 50000);
+        segments_extend (&array, wanted);
+        assert_int_equal (array.count, wanted);
+        for (size_t i = 0; i < wanted; i++) {
+            uint64_t word;
+            memcpy (&word, segments_at (&array, i), sizeof word);
+            assert_true (word == (i < kept ? UINT64_MAX : 0));
+        }
+        for (size_t i = 0; i < 1000; i++) {
+            *(uint64_t *)segments_push (&array) = i;
+            assert_true (*(uint64_t *)segments_at (&array, wanted + i) == i);
+        }
+        while (array.count)
+            segments_pop (&array);
+        segments_free (&array);
+    }
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_segments_elements_stay_where_they_are),
         cmocka_unit_test (test_segments_shrinking_leaves_the_rest_untouched),
+        cmocka_unit_test (test_segments_extended_are_zero),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

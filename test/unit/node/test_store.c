@@ -159,6 +159,60 @@ static void test_store_grows_and_shrinks_back (void **state)
     s_tear_down (table);
 }
 
+static void test_store_reserve_makes_room_at_once (void **state)
+{
+    (void)state;
+    static const size_t had[] = {0, 1, 60, 500};
+    for (size_t i = 0; i < sizeof had / sizeof had[0]; i++) {
+        for (size_t wanted = 0; wanted < KEYS_MOST / 2; wanted = wanted * 3 + 1) {
+            table_t *table = &s_table;
+            s_set_up (table, "store reserve");
+            size_t small = store_buckets (table->store);
+            for (size_t n = 0; n < had[i]; n++)
+                s_put (table, n, 10, n % 3 ? 0 : 7);
+            store_reserve (table->store, wanted);
+            s_check_all (table, had[i] + 1); // S1..S4
+            size_t buckets = store_buckets (table->store);
+            for (size_t n = had[i]; n < wanted; n++)
+                s_put (table, n, 10, 0);
+            assert_int_equal (store_buckets (table->store), buckets); /* it did not grow */
+            for (size_t n = wanted; n < wanted + wanted / 2; n++)
+                s_put (table, n, 10, 0);
+            s_check_all (table, KEYS_MOST);
+            for (size_t n = 0; n < KEYS_MOST; n++) {
+                if (table->value_bytes[n])
+                    s_remove (table, n);
+            }
+            s_check_all (table, KEYS_MOST);
+            assert_int_equal (store_buckets (table->store), small);
+            s_tear_down (table);
+        }
+    }
+}
+
+static void test_store_reserve_that_is_not_used_goes_again (void **state)
+{
+    (void)state;
+    table_t *table = &s_table;
+    s_set_up (table, "store reserve unused");
+    size_t small = store_buckets (table->store);
+    store_reserve (table->store, 5000);
+    assert_int_equal (store_count (table->store), 0);
+    while (store_drain (table->store, 100) > 0)
+        continue;
+    assert_int_equal (store_buckets (table->store), small);
+    store_reserve (table->store, 5000);
+    s_put (table, 1, 10, 0);
+    s_put (table, 2, 10, 0);
+    for (int i = 0; i < 1000; i++) {
+        s_remove (table, 1);
+        s_put (table, 1, 10, 0);
+    }
+    s_check_all (table, 10);
+    assert_int_equal (store_buckets (table->store), small);
+    s_tear_down (table);
+}
+
 static void test_store_put_may_take_its_value_from_the_entry_it_replaces (void **state)
 {
     (void)state;
@@ -241,16 +295,50 @@ static void s_see (void *context, const entry_t *entry)
     table->seen[n] = 1;
 }
 
+typedef struct {
+    table_t *table;
+    uint64_t cursor; /* behind the bucket told last */
+    unsigned buckets;
+} ahead_t;
+
+static void s_see_ahead (void *context, const entry_t *entry)
+{
+    ahead_t *ahead = context;
+    uint64_t place = store_place (ahead->table->store, entry);
+    assert_true (place >= ahead->cursor || ahead->buckets == 0);
+    s_see (ahead->table, entry);
+}
+
+static void s_note_bucket (void *context, uint64_t cursor)
+{
+    ahead_t *ahead = context;
+    assert_true (cursor == 0 || cursor > ahead->cursor);
+    ahead->cursor = cursor;
+    ahead->buckets++;
+}
+
+static uint64_t s_scan (table_t *table, uint64_t cursor, bool by_many)
+{
+    if (!by_many)
+        return store_scan (table->store, cursor, s_see, table);
+    ahead_t ahead = {.table = table};
+    uint64_t next = store_scan_ahead (table->store, cursor, s_see_ahead, s_note_bucket, &ahead);
+    assert_true (next == ahead.cursor);
+    assert_in_range (ahead.buckets, 1, STORE_SCAN_BUCKETS);
+    return next;
+}
+
 /* One whole scan. `others` keys beyond the first `stable` come and go between the steps; the odds of
  * coming make the table grow, or shrink, through many sizes on the way. */
 static void s_scan_while_changing (table_t *table, size_t stable, size_t others,
                                    uint64_t come_of_10, int changes)
 {
+    bool by_many = fixture_random (&table->random, 2) == 0;
     memset (table->seen, 0, sizeof table->seen);
     uint64_t cursor = 0;
     size_t steps = 0;
     do {
-        cursor = store_scan (table->store, cursor, s_see, table);
+        cursor = s_scan (table, cursor, by_many);
         assert_true (cursor >> 48 == 0);
         for (int i = 0; i < changes; i++) {
             size_t n = stable + fixture_random (&table->random, others);
@@ -298,14 +386,17 @@ static void test_store_scan_without_changes_returns_each_key_once (void **state)
     (void)state;
     table_t *table = &s_table;
     s_set_up (table, "store scan once");
+    bool by_many = false;
     for (size_t keys = 1; keys < 20000; keys = keys * 3 + 7) {
+        by_many = !by_many;
         for (size_t n = 0; n < keys; n++)
             s_put (table, n, 1, 0);
         memset (table->seen, 0, sizeof table->seen);
         uint64_t cursor = 0;
         uint64_t before = 0;
         do {
-            cursor = store_scan (table->store, cursor, s_count_once, table);
+            cursor = by_many ? store_scan_ahead (table->store, cursor, s_count_once, NULL, table)
+                             : store_scan (table->store, cursor, s_count_once, table);
             assert_true (cursor == 0 || cursor > before); /* the order is by place */
             before = cursor;
         } while (cursor);
@@ -413,6 +504,8 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_store_random_operations),
         cmocka_unit_test (test_store_grows_and_shrinks_back),
+        cmocka_unit_test (test_store_reserve_makes_room_at_once),
+        cmocka_unit_test (test_store_reserve_that_is_not_used_goes_again),
         cmocka_unit_test (test_store_put_may_take_its_value_from_the_entry_it_replaces),
         cmocka_unit_test (test_store_drain_empties_in_steps),
         cmocka_unit_test (test_store_next_to_expire_is_the_earliest),
