@@ -133,7 +133,7 @@ static void s_hear (heard_t *self, const char *format, ...)
 
 static void s_effect (void *context, const shard_t *shard, const effect_t *effect)
 {
-    static const char *const names[] = {"put", "write", "expire", "delete", "clear"};
+    static const char *const names[] = {"", "put", "write", "expire", "delete", "clear"};
     heard_t *self = context;
     assert_true (self->position == 0 || self->position == shard_last (shard)); // H4
     self->position = shard_last (shard);
