@@ -102,6 +102,7 @@ expect 0 "running already" "$cluster" up --dir "$one"
 expect 2 "--nodes 2" "$cluster" up --dir "$one" --nodes 3
 expect 2 "uses port $first" "$cluster" status --dir "$one" --port "$second"
 expect 2 "there is no 'node3'" "$cluster" kill node3 --dir "$one"
+expect 0 '' kill -0 "$(<"$one/node1/pid")"
 
 echo "--- another cluster beside it; a taken port is seen before anything starts"
 expect 1 "in use" "$cluster" up --dir "$two" --port "$first"
@@ -111,6 +112,32 @@ expect 0 OK "$kv" --port "$second" SET key other
 expect 0 'a value' "$kv" --port "$first" GET key
 expect 0 "is down" "$cluster" down --dir "$two"
 expect_processes "$two" 0
+
+echo "--- an up that failed does not bind the next one: neither the broker's placement nor its options"
+rm -rf "$two"
+mkdir -p "$scratch/build/bin"
+ln -s "$KVDB_BUILD_DIR/bin/kvdb-broker" "$kv" "$scratch/build/bin"
+cat >"$scratch/build/bin/kvdb-node" <<NODE # it waits until the broker has settled who owns what, and fails
+#!/bin/sh
+until [ -e "$two/broker/data/placement" ]; do sleep 0.05; done
+exit 1
+NODE
+chmod +x "$scratch/build/bin/kvdb-node"
+expect 1 'replicas: "9" is out of range' "$cluster" up --dir "$two" --port "$second" --replicas 9
+expect 1 "ended while it was starting" \
+    env KVDB_BUILD_DIR="$scratch/build" "$cluster" up --dir "$two" --port "$second" --nodes 4
+expect 0 kvdb-placement cat "$two/broker/data/placement"
+expect_processes "$two" 0
+expect 0 "1 broker, 1 node" "$cluster" up --dir "$two" --port "$second" --nodes 1
+expect 0 "replicas: 0" cat "$two/cluster.yaml"
+expect 0 "is down" "$cluster" down --dir "$two"
+expect_processes "$two" 0
+
+echo "--- nodes started by hand make a cluster that has served, and keeps its nodes"
+sed -i 's/^state=.*/state=new/' "$one/settings"
+expect 0 stopped "$cluster" stop node2 --dir "$one"
+expect 0 serves "$cluster" start node2 --dir "$one"
+expect 2 "--nodes 2" "$cluster" up --dir "$one" --nodes 3
 
 echo "--- kill, start, stop"
 expect 0 killed "$cluster" kill node1 --dir "$one"
