@@ -266,9 +266,10 @@ static void s_write_slot (const gather_t *self, const slot_t *slot, writer_t *ou
     }
     bool in_part = merged && slot->spec->flags == COMMAND_WRITE && slot->succeeded;
     if (in_part && slot->failure != KV_OUTCOME_UNKNOWN) { // G3
-        result_errorf (out, KV_OUTCOME_UNKNOWN,
-                       "UNKNOWN the command took effect on some shards and failed on others: %s",
-                       kv_status_meaning (slot->failure));
+        result_errorf (
+            out, KV_OUTCOME_UNKNOWN,
+            "OUTCOME_UNKNOWN the command took effect on some shards and failed on others: %s",
+            kv_status_meaning (slot->failure));
         return;
     }
     kv_slice_t result = slot->result;

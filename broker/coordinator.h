@@ -14,9 +14,9 @@
  * connection, only gets its answers again. A node that is JOINING and does not attach leaves after
  * JOIN_GRACES graces, silent or not, and is told to say READY.
  *
- * A stop loses nothing: the router holds the node's shards, SHUTDOWN follows the last request on
- * the data lane, and DISCONNECT follows the last reply on it. So while a node is STOPPING, the end
- * of its control lane means nothing: the last replies are on the other.
+ * When a node stops, no request is lost: the router holds the node's shards, SHUTDOWN follows the
+ * last request on the data lane, and DISCONNECT follows the last reply on it. So while a node is
+ * STOPPING, the end of its control lane means nothing: the last replies are on the other.
  *
  *   K1  a node is open to the router iff it is UP.
  *   K2  a READY from another process than the one that is alive under that id is refused until

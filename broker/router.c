@@ -130,10 +130,11 @@ static void s_piece_no_result (router_t *self, pending_t *pending, uint32_t inde
     char text[KV_ERROR_TEXT_BYTES_MAX];
     const char *name = self->options.node_name (self->options.context, node);
     bool reads = pending->pieces[index].spec->flags == COMMAND_READ;
-    snprintf (text, sizeof text, "%s %s %s; %s", reads ? kv_status_name (read_code) : "UNKNOWN",
-              name, tells, reads ? "nothing was changed" : "the command may have been executed");
+    kv_status_t code = reads ? read_code : KV_OUTCOME_UNKNOWN;
+    snprintf (text, sizeof text, "%s %s %s; %s", kv_status_name (code), name, tells,
+              reads ? "nothing was changed" : "the command may have been executed");
     self->stats.unknown_outcomes += !reads;
-    s_piece_fails (self, pending, index, reads ? read_code : KV_OUTCOME_UNKNOWN, text);
+    s_piece_fails (self, pending, index, code, text);
 }
 
 static void s_piece_unanswered (router_t *self, pending_t *pending, uint32_t index, uint32_t node)

@@ -315,10 +315,11 @@ void direct_lost (exchange_t *self, const run_t *run, const char *endpoint)
 {
     char text[KV_ERROR_TEXT_BYTES_MAX];
     flight_t *flight = run->flight;
-    snprintf (text, sizeof text,
-              "UNKNOWN the connection to %s broke before it answered; the command may have been "
-              "executed",
-              endpoint);
+    snprintf (
+        text, sizeof text,
+        "OUTCOME_UNKNOWN the connection to %s broke before it answered; the command may have been "
+        "executed",
+        endpoint);
     for (uint32_t i = run->first; i < run->first + run->count; i++) {
         s_left_place (self, flight, i);
         if (flight->pieces[i].spec->flags == COMMAND_READ)
@@ -339,7 +340,7 @@ void direct_expire (exchange_t *self, flight_t *flight)
         bool unknown = sent && flight->pieces[i].spec->flags != COMMAND_READ; // E2
         uint32_t place = sent ? travel->place : s_place_of (self, &flight->pieces[i]);
         snprintf (text, sizeof text, "%s %s did not %s within %" PRId64 " ms; the command %s",
-                  unknown ? "UNKNOWN" : "UNAVAILABLE", self->places[place]->endpoint,
+                  unknown ? "OUTCOME_UNKNOWN" : "UNAVAILABLE", self->places[place]->endpoint,
                   sent ? "answer" : "take it", self->options.timeout_ms,
                   unknown ? "may have been executed" : "had no effect");
         if (sent)

@@ -133,7 +133,7 @@ class NodesComeAndGo(unittest.TestCase):
             pid = cluster.pid("node1")
             os.kill(pid, signal.SIGSTOP)
             try:
-                self.assertIn(b"UNKNOWN", cluster.kv("--timeout", "2", "SET", "k", "v", status=1))
+                self.assertIn(b"OUTCOME_UNKNOWN ", cluster.kv("--timeout", "2", "SET", "k", "v", status=1))
             finally:
                 os.kill(pid, signal.SIGCONT)
             wait_until(lambda: cluster.kv("GET", "k") == b"v\n", 10, "the paused write")
