@@ -233,8 +233,8 @@ static void s_thread (zsock_t *pipe, void *worker)
     handover_give (self);
 }
 
-/* One end of an inproc PAIR; it binds or connects. NULL: no socket can be had. */
-static void *s_lane (const char *endpoint, bool binds)
+/* A PAIR without a high-water mark, or NULL if no socket can be had. */
+static void *s_lane (void)
 {
     void *socket = zmq_socket (zsys_init (), ZMQ_PAIR);
     if (!socket)
@@ -243,11 +243,19 @@ static void *s_lane (const char *endpoint, bool binds)
     zmq_setsockopt (socket, ZMQ_SNDHWM, &none, sizeof none);
     zmq_setsockopt (socket, ZMQ_RCVHWM, &none, sizeof none);
     zmq_setsockopt (socket, ZMQ_LINGER, &none, sizeof none);
-    int rc = binds ? zmq_bind (socket, endpoint) : zmq_connect (socket, endpoint);
-    if (rc == 0)
-        return socket;
-    zmq_close (socket);
-    return NULL;
+    return socket;
+}
+
+/* Connects the two lanes. The name is given up at once: a socket that is closed keeps it for a while,
+ * and an actor made later might get the same address. */
+static bool s_connect (void *lane, void *other)
+{
+    char endpoint[64];
+    (void)snprintf (endpoint, sizeof endpoint, "inproc://snapshot-%p", lane);
+    if (zmq_bind (lane, endpoint))
+        return false;
+    bool connected = zmq_connect (other, endpoint) == 0;
+    return zmq_unbind (lane, endpoint) == 0 && connected;
 }
 
 static worker_t *s_worker_new (files_t *files, const char *name)
@@ -270,11 +278,10 @@ snapshot_actor_t *snapshot_actor_new (files_t *files, const char *name)
     file_error_t error;
     kv_status_t status = files_remove (files, self->worker->temporary, &error);
     (void)status; /* mostly there is none; and if it stays it does no harm, as in s_discard */
-    char endpoint[64];
-    (void)snprintf (endpoint, sizeof endpoint, "inproc://snapshot-%p", (void *)self);
-    self->lane = s_lane (endpoint, true);
-    self->worker->lane = self->lane ? s_lane (endpoint, false) : NULL;
-    if (self->worker->lane) {
+    self->lane = s_lane ();
+    self->worker->lane = s_lane ();
+    bool lanes = self->lane && self->worker->lane;
+    if (lanes && s_connect (self->lane, self->worker->lane)) {
         handover_give (self->worker);
         self->actor = zactor_new (s_thread, self->worker);
     }

@@ -330,6 +330,20 @@ static void test_actor_removes_what_is_left_over (void **state)
     s_end (&bed);
 }
 
+/* Sockets close in the background: a name of the one before may still be taken. */
+static void test_actor_can_be_made_again_at_once (void **state)
+{
+    (void)state;
+    bed_t bed = s_bed ();
+    for (int i = 0; i < 500; i++) {
+        snapshot_actor_destroy (&bed.actor);
+        bed.actor = snapshot_actor_new (bed.files, s_name);
+        assert_non_null (bed.actor);
+    }
+    assert_int_equal (s_small (&bed, 1).type, SNAPSHOT_DONE);
+    s_end (&bed);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -339,6 +353,7 @@ int main (void)
         cmocka_unit_test (test_actor_takes_many_small_chunks),
         cmocka_unit_test (test_actor_forgets_what_is_aborted),
         cmocka_unit_test (test_actor_removes_what_is_left_over),
+        cmocka_unit_test (test_actor_can_be_made_again_at_once),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
