@@ -21,7 +21,7 @@
 
 typedef struct wal_actor wal_actor_t;
 
-enum { WAL_RETRY_MS = 200, WAL_SLICE_BYTES = 1024 * 1024 };
+enum { WAL_RETRY_MS = 200 };
 
 typedef enum {
     WAL_PREPARE,

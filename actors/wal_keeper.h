@@ -9,6 +9,7 @@
  *   P3  numbers follow each other without a gap.
  *   P4  a segment is retired only whole, and only if everything in it lies before the lsn given; a file
  *       of the usual size is used again (its blocks are on the disk already, so syncing it is cheaper).
+ *       One such file is kept at a time.
  *   P5  KV_DISK_FULL from wal_keeper_prepare leaves everything as it was; it may be tried again.
  *       A failed sync is for good: it is never tried again (R20, G5).
  *
@@ -28,12 +29,11 @@ typedef struct {
     uint8_t uuid[WAL_UUID_BYTES];
 } wal_keeper_options_t;
 
-enum { WAL_SEGMENT_BYTES_MIN = 64 * 1024 };
+enum { WAL_SEGMENT_BYTES_MIN = 4096 };
 
 /* `end` and the segments are what the reader found; none of them for a new log. Brings what is behind
- * the log's end to zero and removes segments behind it, syncs, and hands over the segment that the log
- * goes on in (number 0: there is none yet). A record of which only a part is there is cut off by going
- * back to where it began. KV_IO, KV_DISK_FULL. */
+ * the log's end to zero, removes segments behind it, syncs all the others, and hands over the segment
+ * that the log goes on in (number 0: there is none yet), and from where. KV_IO, KV_DISK_FULL. */
 KV_CHECK_RESULT kv_status_t wal_keeper_open (const wal_keeper_options_t *options,
                                              const wal_end_t *end,
                                              const wal_segment_info_t *segments, size_t count,
@@ -41,7 +41,9 @@ KV_CHECK_RESULT kv_status_t wal_keeper_open (const wal_keeper_options_t *options
                                              wal_place_t *place, file_error_t *error);
 void wal_keeper_destroy (wal_keeper_t **self_p); /* closes all files */
 
-/* Prepares the next segment. KV_DISK_FULL (P5), KV_IO. */
+/* Prepares the next segment, WAL_SLICE_BYTES at a time. KV_OK: there is more to do. KV_END: here it is.
+ * KV_DISK_FULL (P5), KV_IO. */
+enum { WAL_SLICE_BYTES = 1024 * 1024 };
 KV_CHECK_RESULT kv_status_t wal_keeper_prepare (wal_keeper_t *self, wal_segment_t *segment,
                                                 file_error_t *error);
 

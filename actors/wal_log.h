@@ -15,7 +15,7 @@
  *   block, at the next multiple of WAL_BLOCK_ALIGNMENT:
  *     0..3    CRC32C of bytes 4..31
  *     4..7    CRC32C of the payload
- *     8..11   bytes of the payload, 1 or more
+ *     8..11   bytes of the payload, 1 or more; bit 31: it restarts
  *     12..15  link: bytes 0..3 of the block before; 0 for the first one of the log
  *     16..23  lsn of its first byte
  *     24..31  durable lsn: what was known to be synced as it was written
@@ -25,6 +25,8 @@
  *   W2  durable lsn <= lsn, and never falls.
  *   W3  bytes of a segment that no block covers are zero.
  *   W4  a block is valid if its header and payload have their CRCs and W1 and W2 hold.
+ *   W5  a block that restarts begins with a record; if the one before it ends within a record, that one
+ *       was never whole, and is void. The first block a process writes restarts.
  *
  * Why a bad block can be judged. Disks write sectors of 512 bytes, new or old as a whole, and old
  * bytes are zero (W3). So after a power loss a block that was never reported as written has a sector
@@ -68,6 +70,7 @@ typedef struct {
     uint64_t lsn;
     uint32_t link;
     uint64_t durable_lsn;
+    bool restarts; /* the next block to be encoded is to (W5) */
 } wal_place_t;
 
 /* Writes the header of the block that follows `place`; `place` moves behind the block. */
@@ -83,6 +86,7 @@ static inline uint64_t wal_align (uint64_t offset)
 typedef struct {
     uint64_t lsn;
     kv_slice_t payload; /* into the segment's bytes */
+    bool restarts;
 } wal_block_t;
 
 /* Reads the block at *offset of a whole segment, which must follow `place` (if place->lsn is
@@ -93,6 +97,11 @@ typedef struct {
 #define WAL_ANY_LSN UINT64_MAX
 KV_CHECK_RESULT kv_status_t wal_block_next (kv_slice_t segment, uint64_t *offset,
                                             wal_place_t *place, wal_block_t *block, bool *torn);
+
+/* The lsn of the block that a segment begins with, by its header alone. `head` are the segment's first
+ * bytes, WAL_HEAD_BYTES of them or more. KV_END: it has no block. KV_CORRUPT: its header is damaged. */
+enum { WAL_HEAD_BYTES = WAL_SEGMENT_HEADER_BYTES + WAL_BLOCK_HEADER_BYTES };
+KV_CHECK_RESULT kv_status_t wal_first_lsn (kv_slice_t head, uint64_t *lsn);
 
 /* The highest durable lsn that any block with a good header and payload at or behind `offset` tells;
  * 0 if there is none. */

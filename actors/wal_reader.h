@@ -29,6 +29,7 @@ typedef struct {
 typedef struct {
     uint64_t number, bytes;
     uint64_t start_lsn, end_lsn; /* of its blocks; equal if it has none */
+    bool was_read;               /* else it lies before the start, and was only looked at */
 } wal_segment_info_t;
 
 /* Where the log ends: from here the writer goes on. */

@@ -40,6 +40,11 @@ enum {
     KV_LEASE_MS_DEFAULT = 250,
     KV_GRACE_MS_DEFAULT = 350,
 
+    /* Log and snapshots */
+    KV_FLUSH_INTERVAL_MS_DEFAULT = 1000,
+    KV_FLUSH_INTERVAL_MS_MAX = 3600 * 1000,
+    KV_SNAPSHOT_INTERVAL_S_DEFAULT = 3600,
+
     /* Broker queues */
     KV_SHARD_QUEUE_COMMANDS_DEFAULT = 65536, /* waiting and in flight, per shard */
     KV_CONNECTIONS_DEFAULT = 10000,
@@ -51,7 +56,9 @@ _Static_assert(KV_LEASE_MS_DEFAULT >= 4 * KV_BEACON_MS_DEFAULT, "a lost beacon l
 _Static_assert(KV_REPLY_BYTES_MAX > KV_VALUE_BYTES_MAX + KV_MESSAGE_SLACK_BYTES,
                "the largest value can be read back");
 
-#define KV_QUEUE_BYTES_DEFAULT (UINT64_C (1) << 30)           /* all requests a broker holds */
+#define KV_QUEUE_BYTES_DEFAULT (UINT64_C (1) << 30) /* all requests a broker holds */
+#define KV_SEGMENT_BYTES_DEFAULT (UINT64_C (16) << 20)
+#define KV_SNAPSHOT_LOG_BYTES_DEFAULT (UINT64_C (256) << 20)
 #define KV_CLIENT_OUTPUT_BYTES_DEFAULT (UINT64_C (256) << 20) /* replies one client has not read */
 #define KV_OUTPUT_BYTES_DEFAULT (UINT64_C (1) << 30)          /* replies no client has read */
 

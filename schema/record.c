@@ -1,5 +1,6 @@
 #include "schema/record.h"
 
+#include "schema/bytes.h"
 #include "schema/crc32c.h"
 #include "schema/limits.h"
 
@@ -17,41 +18,6 @@ _Static_assert(RECORD_HEADER_BYTES == 32, "the layout above");
 _Static_assert((int64_t)RECORD_BYTES_MAX > (int64_t)KV_VALUE_BYTES_MAX + KV_MESSAGE_SLACK_BYTES,
                "the largest request fits into one record");
 
-/* ---- numbers, little-endian whatever the machine is ------------------------------------------- */
-
-static void s_put16 (uint8_t *at, uint32_t value)
-{
-    at[0] = (uint8_t)value;
-    at[1] = (uint8_t)(value >> 8);
-}
-
-static void s_put32 (uint8_t *at, uint32_t value)
-{
-    s_put16 (at, value);
-    s_put16 (at + 2, value >> 16);
-}
-
-static void s_put64 (uint8_t *at, uint64_t value)
-{
-    s_put32 (at, (uint32_t)value);
-    s_put32 (at + 4, (uint32_t)(value >> 32));
-}
-
-static uint32_t s_get16 (const uint8_t *at)
-{
-    return (uint32_t)at[0] | (uint32_t)at[1] << 8;
-}
-
-static uint32_t s_get32 (const uint8_t *at)
-{
-    return s_get16 (at) | s_get16 (at + 2) << 16;
-}
-
-static uint64_t s_get64 (const uint8_t *at)
-{
-    return s_get32 (at) | (uint64_t)s_get32 (at + 4) << 32;
-}
-
 /* ---- writing ------------------------------------------------------------------------------------ */
 
 size_t record_begin (writer_t *out, uint32_t shard, uint64_t previous, uint64_t position)
@@ -63,9 +29,9 @@ size_t record_begin (writer_t *out, uint32_t shard, uint64_t previous, uint64_t 
     if (!at)
         return start;
     memset (at, 0, RECORD_HEADER_BYTES);
-    s_put16 (at + 8, shard);
-    s_put64 (at + 16, previous);
-    s_put64 (at + 24, position);
+    bytes_put16 (at + 8, shard);
+    bytes_put64 (at + 16, previous);
+    bytes_put64 (at + 24, position);
     return start;
 }
 
@@ -86,10 +52,10 @@ void record_effect (writer_t *out, const effect_t *effect)
         return;
     at[0] = (uint8_t)effect->kind;
     at[1] = expires ? FLAG_EXPIRES : 0;
-    s_put16 (at + 2, effect->key.size ? (uint32_t)effect->key.size - 1 : 0);
-    s_put32 (at + 4, (uint32_t)effect->value.size);
+    bytes_put16 (at + 2, effect->key.size ? (uint32_t)effect->key.size - 1 : 0);
+    bytes_put32 (at + 4, (uint32_t)effect->value.size);
     if (extra)
-        s_put64 (at + 8, expires ? (uint64_t)effect->expires_ms : (uint64_t)effect->offset);
+        bytes_put64 (at + 8, expires ? (uint64_t)effect->expires_ms : (uint64_t)effect->offset);
     (void)s_put_bytes (s_put_bytes (at + fixed, effect->key), effect->value);
 }
 
@@ -100,9 +66,9 @@ void record_end (writer_t *out, size_t start, uint32_t effect_count)
     uint8_t *record = out->data + start;
     size_t bytes = out->size - start;
     KV_ASSERT (bytes <= RECORD_BYTES_MAX);
-    s_put32 (record + 4, (uint32_t)bytes);
-    s_put32 (record + 12, effect_count);
-    s_put32 (record, crc32c (0, kv_slice (record + CRC_BYTES, bytes - CRC_BYTES)));
+    bytes_put32 (record + 4, (uint32_t)bytes);
+    bytes_put32 (record + 12, effect_count);
+    bytes_put32 (record, crc32c (0, kv_slice (record + CRC_BYTES, bytes - CRC_BYTES)));
 }
 
 /* ---- reading ------------------------------------------------------------------------------------- */
@@ -133,7 +99,7 @@ static kv_status_t s_read_extra (kv_slice_t *at, effect_t *effect, bool expires)
         return KV_OK;
     if (!s_take (at, EFFECT_EXTRA_BYTES, &extra))
         return KV_CORRUPT;
-    uint64_t number = s_get64 (extra.data);
+    uint64_t number = bytes_get64 (extra.data);
     if (expires) {
         effect->expires_ms = (int64_t)number;
         return effect->expires_ms > 0 ? KV_OK : KV_CORRUPT; // D3
@@ -152,8 +118,8 @@ kv_status_t effect_next (kv_slice_t *at, effect_t *effect)
         return KV_CORRUPT;
     *effect = (effect_t){.kind = (effect_kind_t)header.data[0]};
     bool expires = header.data[1] == FLAG_EXPIRES;
-    uint32_t key_less_one = s_get16 (header.data + 2);
-    uint32_t value_bytes = s_get32 (header.data + 4);
+    uint32_t key_less_one = bytes_get16 (header.data + 2);
+    uint32_t value_bytes = bytes_get32 (header.data + 4);
     if (!s_shape (effect->kind, &has_key, &has_value, &may_expire) ||
         header.data[1] > FLAG_EXPIRES || (expires && !may_expire) || (!has_key && key_less_one) ||
         (!has_value && value_bytes) || value_bytes > KV_VALUE_BYTES_MAX)
@@ -171,8 +137,8 @@ static kv_status_t s_read_completion (kv_slice_t *at, record_t *record)
     if (!s_take (at, COMPLETION_BYTES, &fixed))
         return KV_CORRUPT;
     record->session = kv_slice (fixed.data, RECORD_SESSION_BYTES);
-    record->sequence = s_get64 (fixed.data + RECORD_SESSION_BYTES);
-    uint32_t result_bytes = s_get32 (fixed.data + RECORD_SESSION_BYTES + 8);
+    record->sequence = bytes_get64 (fixed.data + RECORD_SESSION_BYTES);
+    uint32_t result_bytes = bytes_get32 (fixed.data + RECORD_SESSION_BYTES + 8);
     return s_take (at, result_bytes, &record->result) ? KV_OK : KV_CORRUPT;
 }
 
@@ -194,19 +160,19 @@ kv_status_t record_decode (kv_slice_t bytes, record_t *record)
     if (bytes.size < 8)
         return KV_END;
     const uint8_t *data = bytes.data;
-    uint32_t size = s_get32 (data + 4);
+    uint32_t size = bytes_get32 (data + 4);
     if (size < RECORD_HEADER_BYTES || size > RECORD_BYTES_MAX)
         return KV_CORRUPT;
     record->bytes = size;
     if (bytes.size < size)
         return KV_END;
-    if (s_get32 (data) != crc32c (0, kv_slice (data + CRC_BYTES, size - CRC_BYTES)))
+    if (bytes_get32 (data) != crc32c (0, kv_slice (data + CRC_BYTES, size - CRC_BYTES)))
         return KV_CORRUPT;
-    record->shard = s_get16 (data + 8);
+    record->shard = bytes_get16 (data + 8);
     record->has_completion = data[10] == FLAG_COMPLETION;
-    record->effect_count = s_get32 (data + 12);
-    record->previous = s_get64 (data + 16);
-    record->position = s_get64 (data + 24);
+    record->effect_count = bytes_get32 (data + 12);
+    record->previous = bytes_get64 (data + 16);
+    record->position = bytes_get64 (data + 24);
     if (data[10] > FLAG_COMPLETION || data[11] != 0 || record->shard >= KV_SHARDS_MAX ||
         record->position <= record->previous) // D1
         return KV_CORRUPT;

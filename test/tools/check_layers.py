@@ -42,6 +42,7 @@ SHELLS = [
     "actors/identity.[ch]",    # a file, and randomness of the system
     "actors/small_file.[ch]",  # files that are replaced as a whole
     "actors/files_disk.[ch]",  # the files of a directory
+    "actors/parcel.[ch]",      # structs from thread to thread
     "broker/placement.[ch]",   # one of them
     "actors/wire.[ch]",        # a socket that connects
     "actors/door.[ch]",        # a socket that is connected to

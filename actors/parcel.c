@@ -1,0 +1,33 @@
+#include "actors/parcel.h"
+
+#include "actors/handover.h"
+
+#include <string.h>
+#include <zmq.h>
+
+void parcel_send (void *socket, const void *parcel, size_t bytes)
+{
+    zmq_msg_t message;
+    int rc = zmq_msg_init_size (&message, bytes);
+    KV_ASSERT (rc == 0);
+    memcpy (zmq_msg_data (&message), parcel, bytes);
+    handover_give (zmq_msg_data (&message));
+    if (zmq_msg_send (&message, socket, ZMQ_DONTWAIT) < 0)
+        zmq_msg_close (&message);
+}
+
+kv_status_t parcel_receive (void *socket, void *parcel, size_t bytes)
+{
+    zmq_msg_t message;
+    zmq_msg_init (&message);
+    if (zmq_msg_recv (&message, socket, ZMQ_DONTWAIT) < 0) {
+        zmq_msg_close (&message);
+        return KV_NOT_FOUND;
+    }
+    handover_take (zmq_msg_data (&message));
+    bool is_parcel = zmq_msg_size (&message) == bytes;
+    if (is_parcel)
+        memcpy (parcel, zmq_msg_data (&message), bytes);
+    zmq_msg_close (&message);
+    return is_parcel ? KV_OK : KV_END;
+}

@@ -1,0 +1,459 @@
+#include "actors/wal_reader.h"
+
+#include "schema/limits.h"
+#include "schema/writer.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { SEGMENTS_MOST = 1 << 20 };
+
+#define SEGMENT_BYTES_MOST (UINT64_C (2) << 30)
+
+/* In place of an lsn, while it is not known. */
+#define NO_BLOCK UINT64_MAX
+#define BAD_BLOCK (UINT64_MAX - 1)
+
+struct wal_reader {
+    wal_reader_options_t options;
+    uint8_t uuid[WAL_UUID_BYTES];
+    bool knows_uuid;
+    wal_segment_info_t *segments; /* owned, in order of their numbers */
+    size_t segment_count, segment_capacity;
+    size_t at;      /* the segment in hand: an index; segment_count: none any more */
+    size_t first;   /* the segment reading began with */
+    uint8_t *bytes; /* owned: of the segment in hand */
+    uint64_t size, offset;
+    wal_place_t place;
+    bool begun;      /* a block was read */
+    kv_slice_t rest; /* of the block's payload */
+    writer_t
+        carry; /* a record that goes over several blocks, and what follows it in the last one */
+    size_t carry_used; /* what of it has been returned */
+    bool lost;         /* looking for the first whole record */
+    uint64_t record_lsn;
+    uint64_t done_bytes, all_bytes;
+    wal_end_t end;
+    bool ended;
+};
+
+/* ---- faults ---------------------------------------------------------------------------------------- */
+
+static kv_status_t s_damage (const wal_reader_t *self, file_error_t *error, uint64_t number,
+                             uint64_t offset, const char *what)
+{
+    char name[WAL_NAME_BYTES];
+    wal_segment_name (number, name);
+    error->number = 0;
+    snprintf (error->text, sizeof error->text,
+              "%s/%s at %" PRIu64 ": %s; look at it with kvdb-node --check DIR, restore a copy, or "
+              "cut the log there with kvdb-node --repair DIR",
+              self->options.files->path, name, offset, what);
+    return KV_CORRUPT;
+}
+
+static const wal_segment_info_t *s_segment (const wal_reader_t *self)
+{
+    return &self->segments[self->at];
+}
+
+/* ---- segments ---------------------------------------------------------------------------------------- */
+
+static void s_collect (void *context, const char *name)
+{
+    wal_reader_t *self = context;
+    uint64_t number;
+    if (!wal_segment_number (name, &number) || self->segment_count == SEGMENTS_MOST)
+        return;
+    if (self->segment_count == self->segment_capacity) {
+        self->segment_capacity = self->segment_capacity ? 2 * self->segment_capacity : 16;
+        self->segments = realloc (self->segments, self->segment_capacity * sizeof *self->segments);
+        KV_ASSERT (self->segments != NULL);
+    }
+    self->segments[self->segment_count++] = (wal_segment_info_t){.number = number};
+}
+
+static int s_by_number (const void *a, const void *b)
+{
+    const wal_segment_info_t *x = a, *y = b;
+    return (x->number > y->number) - (x->number < y->number);
+}
+
+static kv_status_t s_check_header (wal_reader_t *self, kv_slice_t head, wal_segment_info_t *segment,
+                                   file_error_t *error)
+{
+    wal_header_t header;
+    kv_status_t status = wal_header_decode (head, &header);
+    if (status == KV_BAD_VERSION) {
+        s_damage (self, error, segment->number, 8,
+                  "the file's format is of another version of KvDB");
+        return KV_BAD_VERSION;
+    }
+    if (status)
+        return s_damage (self, error, segment->number, 0, "the file's header is damaged");
+    if (header.number != segment->number)
+        return s_damage (self, error, segment->number, 16, "the file bears another one's name");
+    if (header.bytes != segment->bytes)
+        return s_damage (self, error, segment->number, 24,
+                         "the file has not the length it was made with");
+    if (self->knows_uuid && memcmp (header.uuid, self->uuid, WAL_UUID_BYTES) != 0)
+        return s_damage (self, error, segment->number, 32,
+                         "the file belongs to another data directory");
+    memcpy (self->uuid, header.uuid, WAL_UUID_BYTES);
+    self->knows_uuid = true;
+    return KV_OK;
+}
+
+/* Size, header, and where its blocks begin: `first` is of wal_first_lsn. */
+static kv_status_t s_look (wal_reader_t *self, wal_segment_info_t *segment, kv_status_t *first,
+                           file_error_t *error)
+{
+    char name[WAL_NAME_BYTES];
+    uint8_t head[WAL_HEAD_BYTES];
+    size_t got = 0;
+    file_t *file;
+    wal_segment_name (segment->number, name);
+    kv_status_t status = files_open (self->options.files, name, FILE_READ, &file, error);
+    if (status)
+        return status;
+    status = file_size (file, &segment->bytes, error);
+    if (status == KV_OK)
+        status = file_read (file, 0, head, sizeof head, &got, error);
+    file_close (&file);
+    if (status)
+        return status;
+    if (segment->bytes > SEGMENT_BYTES_MOST)
+        return s_damage (self, error, segment->number, 0, "the file is larger than any of ours");
+    status = s_check_header (self, kv_slice (head, got), segment, error);
+    *first = wal_first_lsn (kv_slice (head, got), &segment->start_lsn);
+    return status;
+}
+
+/* Looks at all segments, and finds the one in which reading is to begin. */
+static kv_status_t s_survey (wal_reader_t *self, file_error_t *error)
+{
+    bool knows_start = self->options.start_lsn != WAL_ANY_LSN;
+    for (size_t i = 0; i < self->segment_count; i++) {
+        wal_segment_info_t *segment = &self->segments[i];
+        kv_status_t first;
+        if (i > 0 && segment->number != segment[-1].number + 1)
+            return s_damage (self, error, segment[-1].number + 1, 0, "the file is missing");
+        kv_status_t status = s_look (self, segment, &first, error);
+        if (status)
+            return status;
+        if (first)
+            segment->start_lsn = first == KV_END ? NO_BLOCK : BAD_BLOCK;
+        else if (knows_start && segment->start_lsn <= self->options.start_lsn)
+            self->first = i;
+    }
+    for (size_t i = 0; i < self->first; i++)
+        self->segments[i].end_lsn = self->segments[i + 1].start_lsn;
+    for (size_t i = self->first; i < self->segment_count; i++) {
+        self->all_bytes += self->segments[i].bytes;
+        self->segments[i].was_read = true;
+    }
+    return KV_OK;
+}
+
+static kv_status_t s_read_segment (wal_reader_t *self, file_error_t *error)
+{
+    char name[WAL_NAME_BYTES];
+    const wal_segment_info_t *segment = s_segment (self);
+    file_t *file;
+    size_t got = 0;
+    wal_segment_name (segment->number, name);
+    self->bytes = realloc (self->bytes, (size_t)segment->bytes);
+    KV_ASSERT (self->bytes != NULL);
+    kv_status_t status = files_open (self->options.files, name, FILE_READ, &file, error);
+    if (status)
+        return status;
+    status = file_read (file, 0, self->bytes, (size_t)segment->bytes, &got, error);
+    file_close (&file);
+    if (status == KV_OK && got != segment->bytes)
+        return s_damage (self, error, segment->number, got, "the file has become shorter");
+    self->size = segment->bytes;
+    self->offset = WAL_SEGMENT_HEADER_BYTES;
+    return status;
+}
+
+kv_status_t wal_reader_open (const wal_reader_options_t *options, wal_reader_t **self_p,
+                             file_error_t *error)
+{
+    wal_reader_t *self = calloc (1, sizeof *self);
+    KV_ASSERT (self != NULL);
+    *self_p = self;
+    self->options = *options;
+    self->carry = writer_make (SIZE_MAX);
+    self->place.lsn = WAL_ANY_LSN;
+    if (options->uuid) {
+        memcpy (self->uuid, options->uuid, WAL_UUID_BYTES);
+        self->knows_uuid = true;
+    }
+    kv_status_t status = files_list (options->files, s_collect, self, error);
+    if (status == KV_OK && self->segment_count > 1)
+        qsort (self->segments, self->segment_count, sizeof *self->segments, s_by_number);
+    if (status == KV_OK)
+        status = s_survey (self, error);
+    self->at = self->first;
+    if (status == KV_OK && self->segment_count)
+        status = s_read_segment (self, error);
+    if (status)
+        wal_reader_destroy (self_p);
+    return status;
+}
+
+void wal_reader_destroy (wal_reader_t **self_p)
+{
+    wal_reader_t *self = *self_p;
+    *self_p = NULL;
+    if (!self)
+        return;
+    writer_free (&self->carry);
+    free (self->segments);
+    free (self->bytes);
+    free (self);
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------- */
+
+static uint64_t s_count_bytes (const wal_reader_t *self, uint64_t from)
+{
+    uint64_t count = 0;
+    for (uint64_t i = from; i < self->size; i++)
+        count += self->bytes[i] != 0;
+    return count;
+}
+
+/* More was durable than there is: what is missing should stand here, or at the next one's beginning. */
+static kv_status_t s_hole (const wal_reader_t *self, size_t at, uint64_t offset,
+                           file_error_t *error)
+{
+    const wal_segment_info_t *segment = &self->segments[at];
+    bool is_full = wal_align (offset) + WAL_BLOCK_HEADER_BYTES >= segment->bytes;
+    if (is_full && at + 1 < self->segment_count) {
+        segment++;
+        offset = WAL_SEGMENT_HEADER_BYTES;
+    }
+    return s_damage (self, error, segment->number, offset,
+                     "what stood here was on the disk once, and is gone");
+}
+
+/* What is in the segment in hand from `offset` on, and in all behind it: no block may say that more was
+ * durable than there is. The bytes that are not zero are counted. */
+static kv_status_t s_search_behind (wal_reader_t *self, uint64_t offset, file_error_t *error)
+{
+    uint64_t end_lsn = self->begun ? self->place.lsn : 0;
+    size_t ends_in = self->at;
+    uint64_t from = offset;
+    for (;;) {
+        kv_slice_t bytes = kv_slice (self->bytes, (size_t)self->size);
+        if (wal_durable_claim (bytes, from) > end_lsn)
+            return s_hole (self, ends_in, offset, error);
+        self->end.torn_bytes += s_count_bytes (self, from);
+        if (++self->at == self->segment_count)
+            return KV_OK;
+        kv_status_t status = s_read_segment (self, error);
+        if (status)
+            return status;
+        from = WAL_SEGMENT_HEADER_BYTES;
+    }
+}
+
+static kv_status_t s_finish (wal_reader_t *self, file_error_t *error)
+{
+    const wal_segment_info_t *segment = s_segment (self);
+    uint64_t offset = self->offset;
+    if (!self->begun)
+        self->place = (wal_place_t){.lsn = 0};
+    self->end = (wal_end_t){.segment = segment->number,
+                            .offset = offset,
+                            .place = self->place,
+                            .record_lsn = self->record_lsn,
+                            .segment_count = self->segment_count};
+    kv_status_t status = s_search_behind (self, offset, error);
+    if (status)
+        return status;
+    self->ended = true;
+    for (size_t i = 0; i < self->segment_count; i++) {
+        if (self->segments[i].start_lsn >= BAD_BLOCK)
+            self->segments[i].start_lsn = self->segments[i].end_lsn;
+    }
+    if (self->options.must_reach > self->record_lsn)
+        return s_damage (self, error, self->end.segment, offset,
+                         "the log ends here, and the snapshot was made when it was longer");
+    return KV_END;
+}
+
+/* ---- blocks ---------------------------------------------------------------------------------------------- */
+
+static kv_status_t s_next_segment (wal_reader_t *self, file_error_t *error)
+{
+    self->done_bytes += self->size;
+    self->at++;
+    return s_read_segment (self, error);
+}
+
+/* The log's first block has come. */
+static kv_status_t s_begin (wal_reader_t *self, const wal_block_t *block, file_error_t *error)
+{
+    uint64_t start = self->options.start_lsn;
+    self->begun = true;
+    self->lost = start == WAL_ANY_LSN && block->lsn > 0 && !block->restarts;
+    self->record_lsn = start == WAL_ANY_LSN ? block->lsn : start;
+    if (start == WAL_ANY_LSN || block->lsn <= start)
+        return KV_OK;
+    return s_damage (
+        self, error, s_segment (self)->number, WAL_SEGMENT_HEADER_BYTES,
+        start ? "the log begins here, and the snapshot was made before"
+              : "the log begins here, so there must have been a snapshot, which is gone");
+}
+
+/* Nothing stands here: whether the next segment goes on where this one stops. If the header it begins
+ * with is damaged, that will show there: a header is in one sector, and never torn. */
+static bool s_goes_on (const wal_reader_t *self)
+{
+    if (!self->begun || self->at + 1 == self->segment_count)
+        return false;
+    uint64_t next_lsn = s_segment (self)[1].start_lsn;
+    return next_lsn == self->place.lsn || next_lsn == BAD_BLOCK;
+}
+
+/* A block of the segment in hand, or of the one after it. KV_END: the log ends here. */
+static kv_status_t s_block (wal_reader_t *self, wal_block_t *block, file_error_t *error)
+{
+    for (;;) {
+        bool torn;
+        uint64_t offset = self->offset;
+        kv_slice_t bytes = kv_slice (self->bytes, (size_t)self->size);
+        kv_status_t status = wal_block_next (bytes, &self->offset, &self->place, block, &torn);
+        if (status == KV_OK)
+            return KV_OK;
+        if (status == KV_CORRUPT && !torn)
+            return s_damage (self, error, s_segment (self)->number, wal_align (offset),
+                             "a block is damaged that was whole once");
+        if (status == KV_CORRUPT || !s_goes_on (self))
+            return s_finish (self, error);
+        status = s_next_segment (self, error);
+        if (status)
+            return status;
+    }
+}
+
+/* What is left of a block moves to where its record can go on: the block's bytes are about to go. */
+static void s_carry_rest (wal_reader_t *self)
+{
+    size_t left = self->carry.size - self->carry_used;
+    if (left && self->carry_used)
+        memmove (self->carry.data, self->carry.data + self->carry_used, left);
+    writer_cut (&self->carry, left);
+    self->carry_used = 0;
+    writer_raw (&self->carry, self->rest);
+    KV_ASSERT (!self->carry.overflow);
+    self->rest = kv_slice (NULL, 0);
+}
+
+/* A record begins here, whatever was before. */
+static void s_restart (wal_reader_t *self, uint64_t lsn)
+{
+    writer_reset (&self->carry); // W5
+    self->record_lsn = lsn;
+    self->lost = false;
+}
+
+/* The next block's payload becomes the rest, or is added to what is carried. */
+static kv_status_t s_more (wal_reader_t *self, file_error_t *error)
+{
+    wal_block_t block;
+    s_carry_rest (self);
+    kv_status_t status = s_block (self, &block, error);
+    if (status)
+        return status;
+    self->segments[self->at].end_lsn = block.lsn + block.payload.size; /* so far */
+    if (!self->begun && (status = s_begin (self, &block, error)) != KV_OK)
+        return status;
+    if (block.restarts && block.lsn >= self->record_lsn)
+        s_restart (self, block.lsn);
+    /* Of the first blocks, what lies before the start is passed over. */
+    uint64_t from = self->record_lsn > block.lsn ? self->record_lsn - block.lsn : 0;
+    if (self->carry.size) {
+        writer_raw (&self->carry, block.payload);
+        KV_ASSERT (!self->carry.overflow);
+    } else if (from < block.payload.size) {
+        self->rest = kv_slice (block.payload.data + from, block.payload.size - (size_t)from);
+    }
+    return KV_OK;
+}
+
+/* ---- records ------------------------------------------------------------------------------------------------ */
+
+/* What has not been returned yet. */
+static kv_slice_t s_pending (const wal_reader_t *self)
+{
+    return self->carry_used < self->carry.size
+               ? kv_slice (self->carry.data + self->carry_used, self->carry.size - self->carry_used)
+               : self->rest;
+}
+
+static void s_use (wal_reader_t *self, size_t bytes)
+{
+    self->record_lsn += bytes;
+    if (self->carry_used < self->carry.size)
+        self->carry_used += bytes;
+    else
+        self->rest = kv_slice (self->rest.data + bytes, self->rest.size - bytes);
+}
+
+kv_status_t wal_reader_next (wal_reader_t *self, record_t *record, uint64_t *end_lsn,
+                             file_error_t *error)
+{
+    if (self->segment_count == 0 || self->ended) {
+        if (!self->ended && self->options.must_reach > 0) {
+            error->number = 0;
+            snprintf (error->text, sizeof error->text,
+                      "%s: there is a snapshot, and its log is gone; restore the files wal-*.log",
+                      self->options.files->path);
+            return KV_CORRUPT;
+        }
+        self->ended = true;
+        return KV_END;
+    }
+    for (;;) {
+        kv_slice_t pending = s_pending (self);
+        kv_status_t status = pending.size ? record_decode (pending, record) : KV_END;
+        if (status == KV_OK) {
+            s_use (self, record->bytes);
+            self->lost = false;
+            *end_lsn = self->record_lsn;
+            return KV_OK;
+        }
+        if (status == KV_CORRUPT && !self->lost)
+            return s_damage (self, error, s_segment (self)->number, self->offset,
+                             "the block before this is whole, and the record in it is not");
+        if (self->lost && pending.size) {
+            s_use (self, 1); /* a record may begin anywhere */
+            continue;
+        }
+        status = s_more (self, error);
+        if (status)
+            return status;
+    }
+}
+
+wal_end_t wal_reader_end (const wal_reader_t *self)
+{
+    KV_ASSERT (self->ended);
+    return self->end;
+}
+
+const wal_segment_info_t *wal_reader_segments (const wal_reader_t *self, size_t *count)
+{
+    *count = self->segment_count;
+    return self->segments;
+}
+
+void wal_reader_progress (const wal_reader_t *self, uint64_t *done_bytes, uint64_t *all_bytes)
+{
+    *done_bytes = self->ended ? self->all_bytes : self->done_bytes + self->offset;
+    *all_bytes = self->all_bytes;
+}

@@ -1,0 +1,272 @@
+/* Goal: the log gives back what was put into it, in order and from the beginning on, at least as far as
+ * anybody was told that it is safe; a disk that fails is told of, and costs nothing that was safe.
+ * Method: writer, keeper and reader together on a disk that loses power, tears, fills up and fails, against
+ * the list of all records. */
+#include "wal_bed.h"
+
+#include <errno.h>
+
+static uint64_t s_seed (const char *test)
+{
+    const char *text = getenv ("KVDB_TEST_SEED");
+    uint64_t seed = text ? strtoull (text, NULL, 10) : 20260101;
+    printf ("%s: KVDB_TEST_SEED=%" PRIu64 "\n", test, seed);
+    return seed;
+}
+
+static void test_wal_gives_back_what_was_written (void **state)
+{
+    (void)state;
+    bed_t *bed = bed_new (1, 0);
+    for (size_t i = 0; i < 300; i++) {
+        assert_true (bed_append (bed, i * 3));
+        if (i % 7 == 0)
+            bed_write (bed);
+    }
+    bed_write (bed);
+    assert_int_equal (wal_appended_lsn (bed->wal), wal_written_lsn (bed->wal));
+    bed_stop (bed); /* the process dies: nothing was ever synced */
+    size_t count = bed->count;
+    assert_int_equal (bed_recover (bed), KV_OK);
+    assert_int_equal (bed->count, count);
+    assert_true (wal_keeper_segments (bed->keeper) > 1);
+    bed_destroy (bed);
+}
+
+static void test_wal_record_larger_than_segments_goes_over_several (void **state)
+{
+    (void)state;
+    bed_t *bed = bed_new (2, 0);
+    assert_true (bed_append (bed, 10));
+    bed_write (bed);
+    assert_true (bed_append (bed, 5 * BED_SEGMENT_BYTES));
+    assert_true (bed_append (bed, 10));
+    bed_write (bed);
+    assert_int_equal (bed_sync (bed), KV_OK);
+    bed_stop (bed);
+    assert_int_equal (bed_recover (bed), KV_OK);
+    assert_int_equal (bed->count, 3);
+    bed_destroy (bed);
+}
+
+/* A record of which a part is there is void; what is written afterwards is read behind it (W5). */
+static void test_wal_goes_on_behind_a_record_cut_short (void **state)
+{
+    (void)state;
+    bed_t *bed = bed_new (3, 0);
+    assert_true (bed_append (bed, 100));
+    bed_write (bed);
+    assert_true (bed_append (bed, 3 * BED_SEGMENT_BYTES));
+    fault_files_fail (bed->files, FAULT_WRITE, 3, EIO, 0); /* two of its blocks get there */
+    assert_int_equal (wal_write (bed->wal, &bed->error), KV_IO);
+    fault_files_heal (bed->files);
+    bed_stop (bed);
+    assert_int_equal (bed_recover (bed), KV_OK);
+    assert_int_equal (bed->count, 1);
+    for (int i = 0; i < 3; i++) {
+        assert_true (bed_append (bed, 200));
+        bed_write (bed);
+        bed_stop (bed);
+        assert_int_equal (bed_recover (bed), KV_OK);
+        assert_int_equal (bed->count, 2 + i);
+    }
+    bed_destroy (bed);
+}
+
+static void test_wal_retires_segments_and_uses_one_again (void **state)
+{
+    (void)state;
+    bed_t *bed = bed_new (4, 0);
+    while (wal_current (bed->wal).number < 6) {
+        assert_true (bed_append (bed, 1000));
+        bed_write (bed);
+    }
+    assert_int_equal (bed_sync (bed), KV_OK);
+    uint64_t segments = wal_keeper_segments (bed->keeper);
+    uint64_t lsn = bed->records[bed->count / 2].end_lsn;
+    assert_int_equal (wal_keeper_retire (bed->keeper, lsn, &bed->error), KV_OK);
+    assert_true (wal_keeper_segments (bed->keeper) < segments);
+    assert_non_null (fault_files_content (bed->files, "spare.tmp").data);
+    assert_int_equal (bed_prepare (bed), KV_END);
+    assert_null (fault_files_content (bed->files, "spare.tmp").data);
+    /* What is retired is gone: the log does not reach back to its beginning. */
+    bed_stop (bed);
+    assert_int_equal (bed_recover (bed), KV_CORRUPT);
+    assert_non_null (strstr (bed->error.text, "there must have been a snapshot"));
+    /* From there on all of it is there. */
+    wal_reader_t *reader;
+    record_t record;
+    uint64_t end_lsn;
+    size_t at = bed->count / 2 + 1;
+    wal_reader_options_t options = {.files = bed->files, .uuid = bed_uuid, .start_lsn = lsn};
+    assert_int_equal (wal_reader_open (&options, &reader, &bed->error), KV_OK);
+    while (wal_reader_next (reader, &record, &end_lsn, &bed->error) == KV_OK)
+        assert_int_equal (record.position, bed->records[at++].position);
+    assert_int_equal (at, bed->count);
+    wal_reader_destroy (&reader);
+    bed_destroy (bed);
+}
+
+static void test_wal_without_a_snapshot_begins_with_its_first_whole_record (void **state)
+{
+    (void)state;
+    bed_t *bed = bed_new (5, 0);
+    while (wal_current (bed->wal).number < 4) {
+        assert_true (bed_append (bed, 700));
+        bed_write (bed);
+    }
+    assert_int_equal (bed_sync (bed), KV_OK);
+    assert_int_equal (files_remove (bed->files, "wal-0000000001.log", &bed->error), KV_OK);
+    wal_reader_t *reader;
+    record_t record;
+    uint64_t end_lsn;
+    uint64_t last = 0;
+    wal_reader_options_t options = {.files = bed->files, .start_lsn = WAL_ANY_LSN};
+    assert_int_equal (wal_reader_open (&options, &reader, &bed->error), KV_OK);
+    while (wal_reader_next (reader, &record, &end_lsn, &bed->error) == KV_OK) {
+        bed_check_record (&record);
+        assert_true (last == 0 || record.position == last + 1);
+        last = record.position;
+    }
+    assert_int_equal (last, bed->position);
+    wal_reader_destroy (&reader);
+    bed_destroy (bed);
+}
+
+static void test_wal_missing_and_foreign_files_are_told (void **state)
+{
+    (void)state;
+    bed_t *bed = bed_new (6, 0);
+    while (wal_current (bed->wal).number < 4) {
+        assert_true (bed_append (bed, 700));
+        bed_write (bed);
+    }
+    bed_stop (bed);
+    files_t *whole = bed->files;
+    bed->files = fault_files_copy (whole, 1);
+    assert_int_equal (files_remove (bed->files, "wal-0000000002.log", &bed->error), KV_OK);
+    assert_int_equal (bed_recover (bed), KV_CORRUPT);
+    assert_non_null (strstr (bed->error.text, "wal-0000000002.log at 0: the file is missing"));
+    files_destroy (&bed->files);
+    bed->files = fault_files_copy (whole, 1);
+    wal_reader_t *reader;
+    wal_reader_options_t options = {
+        .files = bed->files, .uuid = (const uint8_t *)"another data dir", .start_lsn = 0};
+    assert_int_equal (wal_reader_open (&options, &reader, &bed->error), KV_CORRUPT);
+    assert_non_null (strstr (bed->error.text, "belongs to another data directory"));
+    files_destroy (&whole);
+    bed_destroy (bed);
+}
+
+static void test_wal_full_disk_leaves_everything_as_it_was (void **state)
+{
+    (void)state;
+    bed_t *bed = bed_new (7, 3 * BED_SEGMENT_BYTES + 1000);
+    while (bed_append (bed, 900))
+        bed_write (bed);
+    assert_int_equal (bed_prepare (bed), KV_DISK_FULL);
+    assert_non_null (strstr (bed->error.text, "No space"));
+    assert_null (fault_files_content (bed->files, "spare.tmp").data);
+    while (wal_room (bed->wal) > 100) { /* what is left can be used to the last bytes */
+        if (!bed_append (bed, 1))
+            break;
+        bed_write (bed);
+    }
+    assert_int_equal (bed_sync (bed), KV_OK);
+    size_t count = bed->count;
+    bed_stop (bed);
+    assert_int_equal (bed_recover (bed), KV_OK);
+    assert_int_equal (bed->count, count);
+    fault_files_set_capacity (bed->files, 0);
+    assert_true (bed_append (bed, 900));
+    bed_write (bed);
+    bed_stop (bed);
+    assert_int_equal (bed_recover (bed), KV_OK);
+    assert_int_equal (bed->count, count + 1);
+    bed_destroy (bed);
+}
+
+/* Each operation fails once, at each of its first places: no success is told that is none, and what was
+ * told is there afterwards. */
+static void test_wal_failing_operations_are_told (void **state)
+{
+    (void)state;
+    for (fault_operation_t operation = FAULT_OPEN; operation < FAULT_OPERATIONS; operation++) {
+        bool failed = true;
+        for (uint64_t nth = 1; failed && nth < 60; nth++) {
+            bed_t *bed = bed_new (8 + nth, 0);
+            fault_files_fail (bed->files, operation, nth, EIO, 1);
+            kv_status_t status = KV_OK;
+            for (int i = 0; i < 80 && status == KV_OK; i++) {
+                while (status == KV_OK && wal_room (bed->wal) < 4000)
+                    status = bed_prepare (bed) == KV_END ? KV_OK : KV_IO;
+                if (status)
+                    break;
+                assert_true (bed_append (bed, 3000));
+                status = wal_write (bed->wal, &bed->error);
+                bed_seal (bed);
+                if (status == KV_OK && i % 3 == 0)
+                    status = bed_sync (bed);
+            }
+            failed = status != KV_OK;
+            fault_files_heal (bed->files);
+            bed_stop (bed);
+            fault_files_power_loss (bed->files, POWER_LOSE);
+            assert_int_equal (bed_recover (bed), KV_OK);
+            bed_destroy (bed);
+        }
+    }
+}
+
+/* Writes, syncs in two steps and losses of power, again and again on one disk. */
+static void s_live_and_die (uint64_t seed)
+{
+    bed_t *bed = bed_new_sized (seed, 0, seed % 2 ? WAL_SEGMENT_BYTES_MIN : BED_SEGMENT_BYTES);
+    for (int life = 0; life < 4; life++) {
+        for (uint64_t step = bed_random (bed, 40); step > 0; step--) {
+            size_t value = (size_t)bed_random (bed, 20) == 0 ? (size_t)bed_random (bed, 100000)
+                                                             : (size_t)bed_random (bed, 300);
+            assert_true (bed_append (bed, value));
+            if (bed_random (bed, 2))
+                bed_write (bed);
+            if (bed_random (bed, 6) == 0 && wal_current (bed->wal).number) {
+                bed_write (bed);
+                assert_int_equal (bed_sync (bed), KV_OK);
+            }
+        }
+        bed_stop (bed);
+        /* What was appended and never written is gone with the process. */
+        if (bed_random (bed, 4))
+            fault_files_power_loss (bed->files, bed_random (bed, 4) ? POWER_TEAR : POWER_LOSE);
+        kv_status_t status = bed_recover (bed);
+        if (status)
+            fail_msg ("seed %" PRIu64 ", life %d: %s", seed, life, bed->error.text);
+    }
+    bed_destroy (bed);
+}
+
+static void test_wal_survives_power_losses (void **state)
+{
+    (void)state;
+    const char *rounds = getenv ("KVDB_WAL_ROUNDS");
+    uint64_t count = rounds ? strtoull (rounds, NULL, 10) : 300;
+    uint64_t seed = s_seed (__func__);
+    for (uint64_t i = 0; i < count; i++)
+        s_live_and_die (seed + i);
+}
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test (test_wal_gives_back_what_was_written),
+        cmocka_unit_test (test_wal_record_larger_than_segments_goes_over_several),
+        cmocka_unit_test (test_wal_goes_on_behind_a_record_cut_short),
+        cmocka_unit_test (test_wal_retires_segments_and_uses_one_again),
+        cmocka_unit_test (test_wal_without_a_snapshot_begins_with_its_first_whole_record),
+        cmocka_unit_test (test_wal_missing_and_foreign_files_are_told),
+        cmocka_unit_test (test_wal_full_disk_leaves_everything_as_it_was),
+        cmocka_unit_test (test_wal_failing_operations_are_told),
+        cmocka_unit_test (test_wal_survives_power_losses),
+    };
+    return cmocka_run_group_tests (tests, NULL, NULL);
+}
