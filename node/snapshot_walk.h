@@ -14,8 +14,9 @@
  * snapshot_file.h). The table of a shard may be replaced by another between two steps.
  *
  * What a step costs: about 70 ns for an entry of 80 bytes, cache misses included, and never more than
- * two chunks of copying. The exception is a large value, which is copied in one go: 0.3 ms for each
- * MiB, if the chunk's memory comes fresh from the system. The command that wrote it took as long.
+ * two chunks of copying. The exception is a large value, which is copied in one go: half a millisecond
+ * for each MiB, most of which is the system handing out the chunk's memory, and that memory besides
+ * until it is written. The command that wrote the value took as long.
  *
  * Pure. Owner: the node's thread. */
 #ifndef KVDB_NODE_SNAPSHOT_WALK_H
