@@ -1,11 +1,15 @@
 /* Goal: what the actor makes durable under its name is a snapshot that the reader accepts; whatever goes
  * wrong, the name stands for the one before, nothing is left over, and the owner hears of it once.
  *
- * Method: the real thread, on a folder under the system's temporary one. */
+ * Method: the real thread, on a folder under the system's temporary one, and on a disk in memory that
+ * fails at each operation in turn, or loses power there. */
 #include "actors/files_disk.h"
 #include "actors/snapshot_actor.h"
 #include "actors/snapshot_reader.h"
+#include "test/fault/fault_files.h"
+#include "../schema/random.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -344,6 +348,113 @@ static void test_actor_can_be_made_again_at_once (void **state)
     s_end (&bed);
 }
 
+/* One snapshot while something fails. */
+static void s_fail_once (fault_operation_t operation, uint64_t nth, int number)
+{
+    bed_t bed = s_bed_on (fault_files_new (random_make ("disk").state, 0));
+    assert_int_equal (s_small (&bed, 1).type, SNAPSHOT_DONE);
+    fault_files_fail (bed.files, operation, nth, number, 1);
+    snapshot_event_t event = s_small (&bed, 2);
+    assert_int_equal (event.type, SNAPSHOT_FAILED);
+    assert_int_equal (event.error.number, number);
+    assert_true (event.error.text[0] != '\0');
+    s_entries (&bed, 2, 10); // C2: dropped
+    s_finish (&bed, 2);
+    snapshot_actor_abort (bed.actor);
+    assert_false (s_exists (bed.files, s_temporary));
+    if (operation != FAULT_SYNC_DIRECTORY)
+        assert_true (s_mark (bed.files) == 1);
+    fault_files_heal (bed.files);
+    event = s_small (&bed, 3); /* and no second event for the one that failed */
+    assert_int_equal (event.type, SNAPSHOT_DONE);
+    assert_true (s_mark (bed.files) == 3);
+    s_end (&bed);
+}
+
+static void test_actor_tells_a_failure_once_and_leaves_the_snapshot_before (void **state)
+{
+    (void)state;
+    s_fail_once (FAULT_OPEN, 1, EIO);
+    s_fail_once (FAULT_OPEN, 1, ENOSPC);
+    enum { WRITES = 1 + SHARDS + 2 + 1 }; /* header, chunks, end */
+    for (uint64_t nth = 1; nth <= WRITES; nth++) {
+        s_fail_once (FAULT_WRITE, nth, ENOSPC);
+        s_fail_once (FAULT_WRITE, nth, EIO);
+    }
+    s_fail_once (FAULT_SYNC, 1, EIO);
+    s_fail_once (FAULT_RENAME, 1, EIO);
+}
+
+static void test_actor_without_room_fails_and_recovers_with_it (void **state)
+{
+    (void)state;
+    bed_t bed = s_bed_on (fault_files_new (1, 0));
+    assert_int_equal (s_small (&bed, 1).type, SNAPSHOT_DONE);
+    fault_files_set_capacity (bed.files, 100000);
+    s_begin (&bed, 2);
+    s_entries (&bed, 2, 200000);
+    s_entries (&bed, 2, 200000);
+    s_finish (&bed, 2);
+    snapshot_event_t event = s_await (&bed);
+    assert_int_equal (event.type, SNAPSHOT_FAILED);
+    assert_int_equal (event.error.number, ENOSPC);
+    assert_true (s_mark (bed.files) == 1);
+    assert_int_equal (s_small (&bed, 3).type, SNAPSHOT_DONE); /* a smaller one fits */
+    assert_true (s_mark (bed.files) == 3);
+    s_end (&bed);
+}
+
+static void test_actor_syncs_on_the_way (void **state) // C3
+{
+    (void)state;
+    bed_t bed = s_bed_on (fault_files_new (1, 0));
+    s_begin (&bed, 1);
+    while (bed.sent < (uint64_t)SNAPSHOT_SYNC_BYTES * 2 + SNAPSHOT_CHUNK_BYTES) {
+        assert_true (s_await_room (&bed));
+        s_entries (&bed, 1, SNAPSHOT_CHUNK_BYTES);
+    }
+    s_finish (&bed, 1);
+    assert_int_equal (s_await (&bed).type, SNAPSHOT_DONE);
+    assert_true (fault_files_count (bed.files, FAULT_SYNC) == 3);
+    s_end (&bed);
+}
+
+/* C1: wherever writing stops for good and the power goes, the name stands for a whole snapshot. */
+static void test_actor_survives_power_loss_anywhere (void **state)
+{
+    (void)state;
+    random_t random = random_make ("power loss");
+    static const fault_operation_t operations[] = {FAULT_OPEN, FAULT_WRITE, FAULT_SYNC,
+                                                   FAULT_RENAME, FAULT_SYNC_DIRECTORY};
+    size_t renewed = 0;
+    size_t kept = 0;
+    for (int round = 0; round < 300; round++) {
+        files_t *files = fault_files_new (random_next (&random), 0);
+        bed_t bed = s_bed_on (files);
+        assert_int_equal (s_small (&bed, 1).type, SNAPSHOT_DONE);
+        fault_operation_t operation = operations[random_below (&random, 5)];
+        bool fails = random_below (&random, 5) > 0;
+        if (fails) {
+            fault_files_fail (files, operation, 1 + random_below (&random, 8), EIO, 0);
+            fault_files_fail (files, FAULT_REMOVE, 1, EIO, 0);
+        }
+        snapshot_event_t event = s_small (&bed, 2);
+        snapshot_actor_destroy (&bed.actor);
+        fault_files_heal (files);
+        fault_files_power_loss (files, random_below (&random, 2) ? POWER_TEAR : POWER_LOSE);
+        uint64_t mark = s_mark (files);
+        assert_true (mark == 1 || mark == 2);
+        if (event.type == SNAPSHOT_DONE)
+            assert_true (mark == 2);
+        renewed += mark == 2;
+        kept += mark == 1;
+        bed.actor = snapshot_actor_new (files, s_name);
+        assert_non_null (bed.actor);
+        s_end (&bed);
+    }
+    assert_true (renewed > 30 && kept > 30);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -354,6 +465,10 @@ int main (void)
         cmocka_unit_test (test_actor_forgets_what_is_aborted),
         cmocka_unit_test (test_actor_removes_what_is_left_over),
         cmocka_unit_test (test_actor_can_be_made_again_at_once),
+        cmocka_unit_test (test_actor_tells_a_failure_once_and_leaves_the_snapshot_before),
+        cmocka_unit_test (test_actor_without_room_fails_and_recovers_with_it),
+        cmocka_unit_test (test_actor_syncs_on_the_way),
+        cmocka_unit_test (test_actor_survives_power_loss_anywhere),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
