@@ -247,11 +247,27 @@ static kv_status_t s_next_line (pipe_t *self, kv_slice_t *line)
     }
 }
 
+/* Whether it is the head of a command in RESP, such as "*3\r": what generators for redis-cli --pipe
+ * write. Taken for lines, its lengths and values would be commands. */
+static bool s_is_resp (kv_slice_t line)
+{
+    if (line.size < 3 || line.data[0] != '*' || line.data[line.size - 1] != '\r')
+        return false;
+    for (size_t i = 1; i < line.size - 1; i++) {
+        if (line.data[i] < '0' || line.data[i] > '9')
+            return false;
+    }
+    return true;
+}
+
+/* KV_SYNTAX: the input is none of lines. */
 static kv_status_t s_run (pipe_t *self)
 {
     kv_slice_t line;
     kv_status_t status;
     while ((status = s_next_line (self, &line)) == KV_OK) {
+        if (self->line_number == 1 && s_is_resp (line))
+            return KV_SYNTAX;
         status = s_take_line (self, line);
         if (status)
             return status;
@@ -265,6 +281,13 @@ static int s_summary (pipe_t *self, kv_status_t status)
 {
     const kv_shell_t *shell = self->shell;
     s_clear_progress (self);
+    if (status == KV_SYNTAX) {
+        fputs (
+            "kv: standard input is RESP, which redis-cli --pipe reads; kv --pipe reads a command a "
+            "line, as one types it: SET key \"a value\". Nothing was sent\n",
+            shell->err);
+        return KV_EXIT_USAGE;
+    }
     if (status) {
         fprintf (shell->err,
                  "kv: stopped at line %" PRIu64 ": %s; %" PRIu64 " of %" PRIu64

@@ -3,7 +3,8 @@
  *   P1  no more than PIPE_IN_FLIGHT batches and PIPE_BYTES (or one command) wait for a reply.
  *   P2  commands are sent in the order of their lines.
  *   P3  when nothing more can be read for now, all that was read is sent and answered.
- *   P4  an unreadable line counts as a command and an error, and has no reply. */
+ *   P4  an unreadable line counts as a command and an error, and has no reply.
+ *   P5  input that begins as RESP does is refused before anything is sent. */
 #ifndef KVDB_CLIENT_KV_PIPE_H
 #define KVDB_CLIENT_KV_PIPE_H
 
@@ -20,7 +21,7 @@ enum {
 
 /* Reads `fd` to its end. Errors go to shell->err with their line's number, a summary line to
  * shell->out; `progress`: shell->err is a terminal. Returns an exit status: OK only if there was no
- * error, NO_REPLY if the server was lost, after which nothing more is sent. */
+ * error, NO_REPLY if the server was lost, after which nothing more is sent, USAGE for P5. */
 int kv_pipe_run (const kv_shell_t *shell, int fd, bool progress);
 
 #endif

@@ -85,6 +85,31 @@ static void test_pipe_counts_and_names_lines (void **state)
     s_tear_down (&self);
 }
 
+static void test_pipe_refuses_resp (void **state)
+{
+    (void)state;
+    static const struct {
+        const char *input;
+        bool resp;
+    } rows[] = {
+        {"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$4\r\nPING\r\n", true},
+        {"*10\r\n", true},
+        {"*\r\nPING\n", false},
+        {"*3\nPING\n", false},
+        {"PING\n*1\r\nPING\n", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        fixture_t self;
+        s_set_up (&self, 20000);
+        int code = s_pipe (&self, s_file (rows[i].input));
+        assert_int_equal (code == KV_EXIT_USAGE, rows[i].resp);
+        assert_int_equal (strstr (self.err, "is RESP") != NULL, rows[i].resp);
+        assert_int_equal (atomic_load (&self.server.commands) == 0, rows[i].resp);
+        assert_int_equal (self.out_size == 0, rows[i].resp);
+        s_tear_down (&self);
+    }
+}
+
 static void test_pipe_empty_input_is_no_error (void **state)
 {
     (void)state;
@@ -210,6 +235,7 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_pipe_counts_and_names_lines),
+        cmocka_unit_test (test_pipe_refuses_resp),
         cmocka_unit_test (test_pipe_empty_input_is_no_error),
         cmocka_unit_test (test_pipe_many_lines_and_large_ones),
         cmocka_unit_test (test_pipe_stops_at_a_lost_server),
