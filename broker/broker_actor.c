@@ -299,6 +299,7 @@ static void s_build (broker_t *self)
                                  .router = self->router,
                                  .map = self->map,
                                  .replicas = options->replicas,
+                                 .max_value_bytes = options->max_value_bytes,
                                  .version = KVDB_VERSION,
                                  .started_ms = self->now_ms,
                                  .process_id = getpid (),

@@ -30,6 +30,7 @@ static void s_info_server (const broker_view_t *view, writer_t *text)
     s_line (text, "kvdb_version:%s", view->version);
     s_line (text, "role:broker");
     s_line (text, "process_id:%" PRId64, view->process_id);
+    s_line (text, "max_value_bytes:%" PRId64, view->max_value_bytes);
     s_line (text, "uptime_in_seconds:%" PRId64, (view->now_ms - view->started_ms) / 1000);
 }
 

@@ -13,6 +13,7 @@ typedef struct {
     const shard_map_t *map;     /* borrowed */
     uint8_t cluster_id[KV_UUID_BYTES];
     uint32_t replicas;
+    int64_t max_value_bytes;
     const char *version; /* of the program */
     int64_t process_id;
     int64_t started_ms;

@@ -176,6 +176,11 @@ static int s_probe (const bench_flags_t *flags)
     options.host = flags->host;
     options.port = (int)flags->port;
     options.timeout_ms = PROBE_MS;
+    const char *why = endpoint_lookup (flags->host);
+    if (why) {
+        fprintf (stderr, "kv-bench: the host '%s' has no address: %s\n", flags->host, why);
+        return EXIT_NO_SERVER;
+    }
     if (kv_client_new (&options, &client) != KV_OK)
         return s_misuse ("the host is neither a name nor an address");
     kv_status_t status = kv_call (client, 1, ping, NULL, &reply);

@@ -65,7 +65,10 @@ static bool s_prefers_ipv6 (const char *name, int port)
     return ipv6;
 }
 
-kv_status_t endpoint_make (const char *host, int port, endpoint_t *out)
+typedef enum { HOST_WRONG, HOST_NAME, HOST_IPV4, HOST_IPV6 } host_kind_t;
+
+/* What `host` is; without brackets in `name`. */
+static host_kind_t s_read_host (const char *host, char name[KV_HOST_BYTES_MAX + 1])
 {
     size_t size = strlen (host);
     bool bracketed = size > 2 && host[0] == '[' && host[size - 1] == ']';
@@ -73,26 +76,46 @@ kv_status_t endpoint_make (const char *host, int port, endpoint_t *out)
         host++;
         size -= 2;
     }
-    if (!s_is_host (host, size) || port < 1 || port > UINT16_MAX)
-        return KV_CONFIG;
-    char name[KV_HOST_BYTES_MAX + 1];
+    if (!s_is_host (host, size))
+        return HOST_WRONG;
     memcpy (name, host, size);
     name[size] = '\0';
-    bool literal6 = strchr (name, ':') != NULL;
-    if (bracketed && !literal6)
-        return KV_CONFIG;
-    struct in_addr ipv4;
-    if (literal6) {
+    if (strchr (name, ':')) {
         struct in6_addr ipv6;
         char address[KV_HOST_BYTES_MAX + 1];
         snprintf (address, sizeof address, "%.*s", (int)strcspn (name, "%"), name);
-        if (inet_pton (AF_INET6, address, &ipv6) != 1)
-            return KV_CONFIG;
-        out->ipv6 = true;
-    } else
-        out->ipv6 = inet_pton (AF_INET, name, &ipv4) != 1 && s_prefers_ipv6 (name, port);
-    snprintf (out->text, sizeof out->text, literal6 ? "tcp://[%s]:%d" : "tcp://%s:%d", name, port);
+        return inet_pton (AF_INET6, address, &ipv6) == 1 ? HOST_IPV6 : HOST_WRONG;
+    }
+    struct in_addr ipv4;
+    if (bracketed)
+        return HOST_WRONG;
+    return inet_pton (AF_INET, name, &ipv4) == 1 ? HOST_IPV4 : HOST_NAME;
+}
+
+kv_status_t endpoint_make (const char *host, int port, endpoint_t *out)
+{
+    char name[KV_HOST_BYTES_MAX + 1];
+    host_kind_t kind = s_read_host (host, name);
+    if (kind == HOST_WRONG || port < 1 || port > UINT16_MAX)
+        return KV_CONFIG;
+    out->ipv6 = kind == HOST_IPV6 || (kind == HOST_NAME && s_prefers_ipv6 (name, port));
+    snprintf (out->text, sizeof out->text, kind == HOST_IPV6 ? "tcp://[%s]:%d" : "tcp://%s:%d",
+              name, port);
     return KV_OK;
+}
+
+const char *endpoint_lookup (const char *host)
+{
+    char name[KV_HOST_BYTES_MAX + 1];
+    if (s_read_host (host, name) != HOST_NAME)
+        return NULL;
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *list = NULL;
+    int code = getaddrinfo (name, NULL, &hints, &list);
+    if (code != 0)
+        return gai_strerror (code);
+    freeaddrinfo (list);
+    return NULL;
 }
 
 kv_status_t endpoint_split (const char *text, char *host, int *port)

@@ -23,6 +23,10 @@ KV_CHECK_RESULT kv_status_t endpoint_make (const char *host, int port, endpoint_
 
 enum { ENDPOINT_PROBE_MS = 250, ENDPOINT_ADDRESSES_MAX = 4 };
 
+/* Looks a name up, for those who would rather not wait for one that has no address. Returns why it has
+ * none, in the resolver's words (static text); NULL if it has one, is an address, or no host. */
+const char *endpoint_lookup (const char *host);
+
 /* Splits "HOST:PORT" or "[V6]:PORT" into `host` (of KV_HOST_BYTES_MAX + 1 bytes) and `port`. */
 KV_CHECK_RESULT kv_status_t endpoint_split (const char *text, char *host, int *port);
 

@@ -22,6 +22,24 @@ typedef struct {
     FILE *err;
 } kv_shell_t;
 
+/* A number of the server's INFO. KV_OK; KV_NOT_FOUND: it does not tell; else why there was no reply. */
+KV_CHECK_RESULT kv_status_t kv_command_info (const kv_shell_t *shell, const char *section,
+                                             const char *name, int64_t *number);
+
+/* A server closes the connection on a message over its limit, and leaves the client to wait. What is
+ * larger than KV_COMMAND_SMALL is therefore compared with the limit before it is sent. */
+enum { KV_COMMAND_SMALL = 1024 * 1024 };
+
+/* Bytes of the command in a message, at most. */
+size_t kv_command_bytes (size_t argc, const size_t *lens);
+
+/* Asks the server how many such bytes it takes; SIZE_MAX if it does not tell (a node). Statuses as
+ * kv_call. */
+KV_CHECK_RESULT kv_status_t kv_command_limit (const kv_shell_t *shell, size_t *bytes_max);
+
+/* "70000016 bytes are more than the server takes ..." */
+void kv_command_too_large (size_t bytes, size_t bytes_max, char *why, size_t why_bytes);
+
 /* Drops a leading "KV", which the original's shell wanted; true if it was there. */
 bool kv_command_strip (size_t *argc, const char *const **argv, const size_t **lens);
 

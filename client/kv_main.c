@@ -282,6 +282,12 @@ static int s_connect (const kv_flags_t *flags, kv_deed_t deed, char *host, kv_op
             return s_misuse ("--node is HOST:PORT, an IPv6 address standing in brackets");
         options->host = host;
     }
+    const char *why = endpoint_lookup (options->host);
+    if (why) {
+        fprintf (stderr, "kv: the host '%s' has no address: %s; nothing was sent\n", options->host,
+                 why);
+        return KV_EXIT_NO_REPLY;
+    }
     kv_status_t status = kv_client_new (options, client);
     if (status == KV_CONFIG)
         return s_misuse ("the host is neither a name nor an address");

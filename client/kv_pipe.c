@@ -31,10 +31,11 @@ typedef struct {
     kv_line_t line;
     uint64_t line_number; /* of the line last read */
     kv_batch_t *batch;
-    lines_t *sent;  /* ring of PIPE_IN_FLIGHT + 1: of batches in flight, then of `batch` */
-    size_t first;   /* of the oldest batch in flight */
-    size_t waiting; /* batches in flight */
-    size_t bytes;   /* of the batches in flight */
+    lines_t *sent;    /* ring of PIPE_IN_FLIGHT + 1: of batches in flight, then of `batch` */
+    size_t first;     /* of the oldest batch in flight */
+    size_t waiting;   /* batches in flight */
+    size_t bytes;     /* of the batches in flight */
+    size_t bytes_max; /* of a command, for the server; 0: it was not asked yet */
 
     uint64_t commands, replies, errors;
     uint64_t acknowledged_line; /* the last line up to which all replies are there */
@@ -143,6 +144,22 @@ static void s_reject_line (pipe_t *self, const char *why)
              why);
 }
 
+/* A large command travels alone, so that its message is no larger than need be. KV_OK; KV_TOO_LARGE:
+ * the line was rejected. */
+static kv_status_t s_check_large (pipe_t *self, size_t bytes)
+{
+    char why[160];
+    kv_status_t status = s_flush (self);
+    if (status == KV_OK && self->bytes_max == 0)
+        status = kv_command_limit (self->shell, &self->bytes_max);
+    if (status == KV_OK && bytes > self->bytes_max) {
+        kv_command_too_large (bytes, self->bytes_max, why, sizeof why);
+        s_reject_line (self, why);
+        return KV_TOO_LARGE;
+    }
+    return status;
+}
+
 static kv_status_t s_take_line (pipe_t *self, kv_slice_t text)
 {
     const char *why = NULL;
@@ -156,7 +173,11 @@ static kv_status_t s_take_line (pipe_t *self, kv_slice_t text)
     kv_command_strip (&argc, &argv, &lens);
     if (argc == 0)
         return KV_OK;
-    kv_status_t status = kv_batch_add (self->batch, argc, argv, lens);
+    kv_status_t status = KV_OK;
+    size_t bytes = kv_command_bytes (argc, lens);
+    if (bytes > KV_COMMAND_SMALL && (status = s_check_large (self, bytes)) != KV_OK)
+        return status == KV_TOO_LARGE ? KV_OK : status;
+    status = kv_batch_add (self->batch, argc, argv, lens);
     if (status) {
         s_reject_line (self, kv_status_meaning (status));
         return KV_OK;

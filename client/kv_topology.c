@@ -10,8 +10,6 @@
 
 enum { CELL_BYTES = 320, COLUMN_COUNT = 8, RATE_MS = 1000 };
 
-static const char s_processed[] = "total_commands_processed:";
-
 typedef struct {
     char cells[COLUMN_COUNT][CELL_BYTES];
 } row_t;
@@ -302,38 +300,23 @@ static double s_now_s (void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* Reads the server's count of commands, and when it was read. KV_NOT_FOUND: INFO does not tell. */
-static kv_status_t s_processed_now (const kv_shell_t *shell, double *count, double *at_s)
-{
-    static const char *const command[] = {"INFO", "stats"};
-    kv_reply_t *reply;
-    kv_status_t status = kv_call (shell->client, 2, command, NULL, &reply);
-    if (status)
-        return status;
-    *at_s = s_now_s ();
-    bool text = kv_reply_kind (reply) != KV_REPLY_ERROR;
-    const char *found = text ? strstr (kv_reply_data (reply, NULL), s_processed) : NULL;
-    if (found)
-        *count = strtod (found + sizeof s_processed - 1, NULL);
-    kv_reply_destroy (&reply);
-    return found ? KV_OK : KV_NOT_FOUND;
-}
-
 /* Commands a second, without our own; negative if it is not known. KV_END: a signal came. */
 static kv_status_t s_measure (const kv_shell_t *shell, double *rate)
 {
-    double counts[2];
+    int64_t counts[2];
     double at_s[2];
     *rate = -1;
     for (size_t i = 0; i < 2; i++) {
-        kv_status_t status = s_processed_now (shell, &counts[i], &at_s[i]);
+        kv_status_t status =
+            kv_command_info (shell, "stats", "total_commands_processed", &counts[i]);
+        at_s[i] = s_now_s ();
         if (status)
             return status == KV_NOT_FOUND ? KV_OK : status;
         struct timespec pause = {RATE_MS / 1000, RATE_MS % 1000 * 1000000L};
         if (i == 0 && nanosleep (&pause, NULL) != 0)
             return KV_END;
     }
-    double others = counts[1] - counts[0] - 1;
+    double others = (double)(counts[1] - counts[0] - 1);
     *rate = others > 0 && at_s[1] > at_s[0] ? others / (at_s[1] - at_s[0]) : 0;
     return KV_OK;
 }

@@ -94,6 +94,27 @@ class Cli(unittest.TestCase):
         self.assertIn(b"nothing was sent", done.stderr)
         self.assertEqual(run([program("kv-bench"), "--port", "1"]).returncode, 3)
 
+    def test_what_cannot_be_sent_is_said_at_once(self):
+        large = b"v" * (66 << 20)
+        start = time.monotonic()
+        for words, stdin, status, text in (
+                (["--host", "no-such-host.invalid", "PING"], None, 3, b"has no address"),
+                (["--host", "no-such-host.invalid", "connect"], None, 3, b"has no address"),
+                ([*self.place, "-x", "SET", "cli:large"], large, 2, b"values have 67108864 bytes at most"),
+                ([*self.place, "-x", "MSET", "cli:a", "a", "cli:large"], large, 2, b"nothing was sent"),
+                ([*self.place, "--pipe"], b"SET cli:large " + large + b"\nPING\n", 1,
+                 b"line 1: a command of 69206")):
+            done = run([program("kv"), *words], stdin)
+            self.assertEqual(done.returncode, status, done.stderr)
+            self.assertIn(text, done.stderr)
+        self.assertEqual(done.stdout, b"2 commands, 1 replies, 1 errors\n")
+        done = run([program("kv-bench"), "--host", "no-such-host.invalid"])
+        self.assertEqual(done.returncode, 3)
+        self.assertIn(b"has no address", done.stderr)
+        self.assertLess(time.monotonic() - start, 6)
+        self.cluster.kv("-x", "SET", "cli:large", stdin=large[:64 << 20])
+        self.cluster.kv("DEL", "cli:large")
+
     def test_flags_end_at_the_command(self):
         self.assertEqual(self.cluster.kv("DECRBY", "cli:counter", "-5"), b"5\n")
         self.assertEqual(self.cluster.kv("ECHO", "--json"), b"--json\n")

@@ -75,6 +75,7 @@ static int s_setup (void **state)
                                 .map = bed->map,
                                 .cluster_id = "cluster-of-tests",
                                 .replicas = 2,
+                                .max_value_bytes = 4096,
                                 .version = "1.2.3",
                                 .started_ms = 500,
                                 .now_ms = 3600,
@@ -199,6 +200,7 @@ static void test_info_says_what_is_true (void **state)
     assert_false (s_has (text, "# Commandstats")); /* only for those who ask for it */
     assert_true (s_has (text, "kvdb_version:1.2.3\r\n"));
     assert_true (s_has (text, "uptime_in_seconds:3\r\n"));
+    assert_true (s_has (text, "max_value_bytes:4096\r\n"));
     assert_true (s_has (text, "clients_connected:4\r\n"));
     assert_true (s_has (text, "total_requests_received:0\r\n"));
     assert_true (s_has (text, "cluster_shards:8\r\ncluster_replicas:2\r\ncluster_epoch:1\r\n"));

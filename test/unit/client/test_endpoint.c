@@ -32,6 +32,15 @@ static void test_endpoint_literals (void **state)
     }
 }
 
+static void test_endpoint_lookup_says_why_a_name_has_no_address (void **state)
+{
+    (void)state;
+    static const char *const found[] = {"127.0.0.1", "::1", "[::1]", "localhost", "a b", ""};
+    for (size_t i = 0; i < sizeof found / sizeof found[0]; i++)
+        assert_null (endpoint_lookup (found[i]));
+    assert_non_null (endpoint_lookup ("no-such-host.invalid"));
+}
+
 static void test_endpoint_wrong_hosts_are_refused (void **state)
 {
     (void)state;
@@ -68,6 +77,7 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_endpoint_literals),
+        cmocka_unit_test (test_endpoint_lookup_says_why_a_name_has_no_address),
         cmocka_unit_test (test_endpoint_wrong_hosts_are_refused),
         cmocka_unit_test (test_endpoint_split_takes_host_and_port),
     };
