@@ -62,6 +62,7 @@ typedef struct {
 
 static const kv_option_t s_rows[] = {
     {.name = "kvdb.host",
+     .alias = "h",
      .type = KV_OPTION_TEXT,
      .offset = offsetof (bench_flags_t, host),
      .min = 1,
@@ -69,6 +70,7 @@ static const kv_option_t s_rows[] = {
      .preset = "127.0.0.1",
      .help = "name or address of the broker"},
     {.name = "kvdb.port",
+     .alias = "p",
      .type = KV_OPTION_NUMBER,
      .offset = offsetof (bench_flags_t, port),
      .min = 1,
@@ -298,6 +300,8 @@ static int s_run (bench_flags_t *flags)
 int main (int argc, char **argv)
 {
     bench_flags_t flags = {0};
+    if (argc == 2 && strcmp (argv[1], "-h") == 0)
+        argv[1] = "--help"; /* no host can follow */
     config_t *config = config_new ();
     config_add (config, (config_table_t){.rows = s_rows, .target = &flags, .title = "Flags"});
     int code = EXIT_DONE;

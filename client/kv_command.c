@@ -1,6 +1,7 @@
 #include "client/kv_command.h"
 
 #include "client/batch.h"
+#include "schema/command.h"
 #include "schema/limits.h"
 
 #include <inttypes.h>
@@ -100,6 +101,15 @@ static int s_check_size (const kv_shell_t *shell, size_t bytes, size_t *bytes_ma
     return KV_EXIT_USAGE;
 }
 
+/* Shows a person how the command is typed, if that was the mistake. */
+static void s_remind (const kv_shell_t *shell, const command_spec_t *spec, kv_status_t code)
+{
+    bool typed_wrong = code == KV_WRONG_ARITY || code == KV_SYNTAX;
+    if (typed_wrong && spec && shell->format == KV_FORMAT_TERMINAL)
+        fprintf (shell->err, "usage: %s%s%s\n", spec->name, *spec->arguments ? " " : "",
+                 spec->arguments);
+}
+
 int kv_command_run (const kv_shell_t *shell, size_t argc, const char *const *argv,
                     const size_t *lens)
 {
@@ -115,8 +125,12 @@ int kv_command_run (const kv_shell_t *shell, size_t argc, const char *const *arg
                shell->err);
     if (status)
         return kv_command_failed (shell, status);
-    if (kv_reply_kind (reply) == KV_REPLY_ERROR)
+    const command_spec_t *spec = command_find (kv_slice (argv[0], lens[0]));
+    if (kv_reply_kind (reply) == KV_REPLY_ERROR) {
         code = kv_command_error (shell, "", reply);
+        s_remind (shell, spec, kv_reply_code (reply));
+    } else if (spec && spec->id == COMMAND_INFO)
+        kv_print_page (shell->out, shell->format, reply);
     else
         kv_print_reply (shell->out, shell->format, reply);
     kv_reply_destroy (&reply);

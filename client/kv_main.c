@@ -40,6 +40,7 @@ typedef struct {
 
 static const kv_option_t s_rows[] = {
     {.name = "kvdb.host",
+     .alias = "h",
      .type = KV_OPTION_TEXT,
      .offset = offsetof (kv_flags_t, host),
      .min = 1,
@@ -47,6 +48,7 @@ static const kv_option_t s_rows[] = {
      .preset = "127.0.0.1",
      .help = "name or address of the broker"},
     {.name = "kvdb.port",
+     .alias = "p",
      .type = KV_OPTION_NUMBER,
      .offset = offsetof (kv_flags_t, port),
      .min = 1,
@@ -435,6 +437,8 @@ int main (int argc, char **argv)
 {
     kv_flags_t flags = {0};
     kv_request_t request = {0};
+    if (argc == 2 && strcmp (argv[1], "-h") == 0)
+        argv[1] = "--help"; /* no host can follow */
     config_t *config = config_new ();
     config_add (config, (config_table_t){.rows = s_rows, .target = &flags, .title = "Flags"});
     int code = KV_EXIT_OK;

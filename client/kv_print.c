@@ -121,6 +121,18 @@ static void s_raw (FILE *out, const kv_reply_t *reply)
     fputc ('\n', out);
 }
 
+void kv_print_page (FILE *out, kv_format_t format, const kv_reply_t *reply)
+{
+    if (format != KV_FORMAT_TERMINAL || kv_reply_kind (reply) != KV_REPLY_BYTES) {
+        kv_print_reply (out, format, reply);
+        return;
+    }
+    kv_slice_t page = s_data (reply);
+    s_write (out, page);
+    if (page.size == 0 || page.data[page.size - 1] != '\n')
+        fputc ('\n', out);
+}
+
 void kv_print_reply (FILE *out, kv_format_t format, const kv_reply_t *reply)
 {
     switch (format) {

@@ -1,6 +1,7 @@
 /* kv_print - a reply as people, shell scripts and programs like to read it.
  *
- *   TERMINAL  as redis-cli does: (integer) 1, "quoted\x00", 1) ..., (nil), (error) ERR ...
+ *   TERMINAL  as redis-cli does: (integer) 1, "quoted\x00", 1) ..., (nil), (error) ERR ...; the
+ *             lines of a page such as INFO as they are
  *   RAW       one bare value per line: 1, what the bytes are, (nil); containers one value after
  *             the other, a map as key, value, key, value
  *   JSON      one line: nil null; numbers; true, false; text and bytes that are UTF-8 strings;
@@ -21,6 +22,9 @@ typedef enum { KV_FORMAT_TERMINAL, KV_FORMAT_RAW, KV_FORMAT_JSON } kv_format_t;
 
 /* Writes the reply, and a newline behind it. */
 void kv_print_reply (FILE *out, kv_format_t format, const kv_reply_t *reply);
+
+/* The same for the reply to a command whose bytes are lines for people. */
+void kv_print_page (FILE *out, kv_format_t format, const kv_reply_t *reply);
 
 /* Writes bytes in double quotes, escaped as kv_line_split reads them. */
 void kv_print_quoted (FILE *out, kv_slice_t bytes);

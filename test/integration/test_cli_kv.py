@@ -215,6 +215,21 @@ class Cli(unittest.TestCase):
             terminal.expect(text)
             self.assertEqual(terminal.end(), 1 if words == ["NOSUCH"] else 0)
 
+    def test_a_terminal_shows_info_as_lines_and_how_a_command_is_typed(self):
+        kv = [program("kv"), "-h", "127.0.0.1", "-p", str(self.cluster.port)]
+        for words, text, status in ((["INFO", "server"], b"# Server\r\r\nkvdb_version:", 0),
+                                    (["KV", "info", "server"], b"role:broker\r\r\n", 0),
+                                    (["GET"], b"\r\nusage: GET key\r\n", 1),
+                                    (["SET", "a", "b", "EX"], b"\r\nusage: SET key value [NX|", 1),
+                                    (["DBSIZE", "x"], b"\r\nusage: DBSIZE\r\n", 1)):
+            terminal = Terminal(*kv, *words)
+            terminal.expect(text)
+            self.assertEqual(terminal.end(), status)
+        self.assertNotIn(b"usage", self.cluster.kv("GET", status=1))
+        self.assertIn(b"--host", run([program("kv"), "-h"]).stdout)
+        done = run([program("kv-bench"), "-p", str(self.cluster.port), "-h", "127.0.0.1", "-n", "10", "-t", "set"])
+        self.assertEqual(done.returncode, 0, done)
+
     def test_the_prompt(self):
         prompt = b"kvdb 127.0.0.1:%d> " % self.cluster.port
         terminal = Terminal(program("kv"), "connect", "--host", "127.0.0.1", *self.place)

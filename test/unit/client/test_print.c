@@ -13,20 +13,27 @@
 #include "client/kv_print.h"
 #include "client/reply_tree.h"
 
+typedef void print_t (FILE *out, kv_format_t format, const kv_reply_t *reply);
+
 /* Prints the reply in `body`, which is emptied, and compares. */
-static void s_expect (writer_t *body, kv_format_t format, const char *expected)
+static void s_expect_by (print_t *print, writer_t *body, kv_format_t format, const char *expected)
 {
     kv_reply_t *reply;
     char *text;
     size_t size;
     assert_int_equal (reply_tree_single (kv_slice (body->data, body->size), &reply), KV_OK);
     FILE *out = open_memstream (&text, &size);
-    kv_print_reply (out, format, reply);
+    print (out, format, reply);
     fclose (out);
     assert_string_equal (text, expected);
     free (text);
     kv_reply_destroy (&reply);
     writer_free (body);
+}
+
+static void s_expect (writer_t *body, kv_format_t format, const char *expected)
+{
+    s_expect_by (kv_print_reply, body, format, expected);
 }
 
 static writer_t s_kinds (void)
@@ -81,6 +88,30 @@ static void test_print_nested_arrays_are_indented (void **state)
               " 1) (integer) 0\n 2) (integer) 1\n 3) (integer) 2\n 4) (integer) 3\n"
               " 5) (integer) 4\n 6) (integer) 5\n 7) (integer) 6\n 8) (integer) 7\n"
               " 9) (integer) 8\n10) 1) \"x\"\n    2) \"y\"\n");
+}
+
+static void test_print_pages_stand_as_they_are (void **state)
+{
+    (void)state;
+    static const struct {
+        const char *page;
+        kv_format_t format;
+        const char *expected;
+    } rows[] = {
+        {"# A\r\nb:1\r\n", KV_FORMAT_TERMINAL, "# A\r\nb:1\r\n"},
+        {"\"x\"", KV_FORMAT_TERMINAL, "\"x\"\n"},
+        {"", KV_FORMAT_TERMINAL, "\n"},
+        {"b:1\r\n", KV_FORMAT_RAW, "b:1\r\n\n"},
+        {"b:1\r\n", KV_FORMAT_JSON, "\"b:1\\u000d\\n\"\n"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        writer_t body = s_value ();
+        writer_bin (&body, kv_slice_text (rows[i].page));
+        s_expect_by (kv_print_page, &body, rows[i].format, rows[i].expected);
+    }
+    writer_t body = s_value ();
+    writer_nil (&body);
+    s_expect_by (kv_print_page, &body, KV_FORMAT_TERMINAL, "(nil)\n");
 }
 
 static void test_print_errors (void **state)
@@ -151,6 +182,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_print_all_kinds),
         cmocka_unit_test (test_print_nested_arrays_are_indented),
+        cmocka_unit_test (test_print_pages_stand_as_they_are),
         cmocka_unit_test (test_print_errors),
         cmocka_unit_test (test_print_json_strings),
         cmocka_unit_test (test_print_json_maps_and_numbers),
