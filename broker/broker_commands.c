@@ -57,20 +57,29 @@ static void s_info_stats (const broker_view_t *view, writer_t *text)
     s_line (text, "waiting_bytes:%" PRIu64, stats.waiting_bytes);
 }
 
-/* What the nodes' last beacons said. */
+/* Whether what the node's last beacon said of its data is still so. */
+static bool s_counts (const node_t *node)
+{
+    return node->state == NODE_UP || node->state == NODE_SUSPECT || node->state == NODE_STOPPING;
+}
+
 static void s_info_memory (const broker_view_t *view, writer_t *text)
 {
     uint64_t bytes = 0;
-    for (uint32_t i = 0; i < coordinator_node_count (view->coordinator); i++)
-        bytes += coordinator_node (view->coordinator, i)->bytes;
+    for (uint32_t i = 0; i < coordinator_node_count (view->coordinator); i++) {
+        const node_t *node = coordinator_node (view->coordinator, i);
+        bytes += s_counts (node) ? node->bytes : 0;
+    }
     s_line (text, "used_memory_of_nodes:%" PRIu64, bytes);
 }
 
 static void s_info_keyspace (const broker_view_t *view, writer_t *text)
 {
     uint64_t keys = 0;
-    for (uint32_t i = 0; i < coordinator_node_count (view->coordinator); i++)
-        keys += coordinator_node (view->coordinator, i)->keys;
+    for (uint32_t i = 0; i < coordinator_node_count (view->coordinator); i++) {
+        const node_t *node = coordinator_node (view->coordinator, i);
+        keys += s_counts (node) ? node->keys : 0;
+    }
     s_line (text, "keys:%" PRIu64, keys);
     if (keys)
         s_line (text, "db0:keys=%" PRIu64, keys);

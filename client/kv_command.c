@@ -133,6 +133,9 @@ int kv_command_run (const kv_shell_t *shell, size_t argc, const char *const *arg
         kv_print_page (shell->out, shell->format, reply);
     else
         kv_print_reply (shell->out, shell->format, reply);
+    if (code == KV_EXIT_OK && spec && spec->keys == KEYS_EVERY && shell->one_node &&
+        shell->format == KV_FORMAT_TERMINAL)
+        fputs ("(this node alone; without --node it is the whole cluster)\n", shell->err);
     kv_reply_destroy (&reply);
     return code;
 }

@@ -18,6 +18,7 @@ enum {
 typedef struct {
     kv_client_t *client;
     kv_format_t format;
+    bool one_node; /* the server is a node, which speaks for itself alone */
     FILE *out;
     FILE *err;
 } kv_shell_t;

@@ -61,7 +61,7 @@ static const kv_option_t s_rows[] = {
      .min = 1,
      .max = KV_HOST_BYTES_MAX + 8,
      .command_line = 1,
-     .help = "HOST:PORT of a node's direct door, to talk to it instead"},
+     .help = "HOST:PORT of a node's direct door: talk to that node alone, not to the cluster"},
     {.name = "json",
      .type = KV_OPTION_BOOL,
      .offset = offsetof (kv_flags_t, json),
@@ -147,7 +147,7 @@ static const kv_option_t s_rows[] = {
 static const char s_usage[] =
     "usage: kv [FLAG...] CMD ARG...      run one command, with or without a leading KV\n"
     "       kv [FLAG...] connect         a prompt: HELP, EXIT, and any command\n"
-    "       kv [FLAG...] status          the nodes and what they own\n"
+    "       kv [FLAG...] status          the cluster: its nodes, their states and what they own\n"
     "       kv [FLAG...] --scan          every key, a line each\n"
     "       kv [FLAG...] --pipe < FILE   a command a line\n"
     "\n"
@@ -408,7 +408,8 @@ static int s_run (const kv_flags_t *flags, kv_request_t *request)
 {
     char host[KV_HOST_BYTES_MAX + 1];
     kv_options_t options;
-    kv_shell_t shell = {.format = KV_FORMAT_RAW, .out = stdout, .err = stderr};
+    kv_shell_t shell = {
+        .format = KV_FORMAT_RAW, .one_node = flags->node != NULL, .out = stdout, .err = stderr};
     if (flags->json)
         shell.format = KV_FORMAT_JSON;
     else if (isatty (STDOUT_FILENO))

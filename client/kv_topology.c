@@ -118,6 +118,19 @@ static bool s_is_up (const kv_reply_t *node)
     return state && strcmp (kv_reply_data (state, NULL), "up") == 0;
 }
 
+/* Whether what the node last said of its keys is still so. A node that is gone holds none that could be
+ * read. */
+static bool s_counts (const kv_reply_t *node)
+{
+    static const char *const gone[] = {"down", "absent", "joining"};
+    const kv_reply_t *state = kv_reply_find (node, "state");
+    for (size_t i = 0; state && i < sizeof gone / sizeof gone[0]; i++) {
+        if (strcmp (kv_reply_data (state, NULL), gone[i]) == 0)
+            return false;
+    }
+    return true;
+}
+
 static void s_address (const kv_reply_t *node, char *cell)
 {
     char host[CELL_BYTES];
@@ -150,6 +163,8 @@ static void s_node_row (const kv_reply_t *node, row_t *row)
     s_field (node, "shards", row->cells[4]);
     s_field (node, "keys", row->cells[5]);
     s_bytes_field (node, "bytes", row->cells[6]);
+    for (size_t i = 5; i <= 6 && !s_counts (node); i++)
+        snprintf (row->cells[i], CELL_BYTES, "-");
     s_duration_field (node, "beacon_age_ms", row->cells[7]);
     if (s_number (node, "beacon_age_ms", &age_ms) && age_ms < 0)
         snprintf (row->cells[7], CELL_BYTES, "never");
@@ -197,10 +212,26 @@ static int64_t s_sum (const kv_reply_t *nodes, const char *key)
     int64_t sum = 0;
     int64_t number;
     for (size_t i = 0; i < kv_reply_count (nodes); i++) {
-        if (s_number (kv_reply_item (nodes, i), key, &number) && number > 0)
+        const kv_reply_t *node = kv_reply_item (nodes, i);
+        if (s_counts (node) && s_number (node, key, &number) && number > 0)
             sum += number;
     }
     return sum;
+}
+
+/* ", not counting node2, node3": those whose keys are none now. */
+static void s_uncounted (FILE *out, const kv_reply_t *nodes)
+{
+    const char *divider = ", not counting ";
+    for (size_t i = 0; i < kv_reply_count (nodes); i++) {
+        const kv_reply_t *node = kv_reply_item (nodes, i);
+        char cell[CELL_BYTES];
+        s_field (node, "id", cell);
+        if (!s_counts (node)) {
+            fprintf (out, "%s%s", divider, cell);
+            divider = ", ";
+        }
+    }
 }
 
 /* "64: node1 22, node2 21, node3 21", with the state of owners that are not up. */
@@ -252,7 +283,9 @@ static void s_table (const kv_shell_t *shell, const kv_reply_t *topology, double
     }
     if (nodes) {
         s_shards (out, topology, nodes);
-        fprintf (out, "%-10s %" PRId64 "\n", "keys", s_sum (nodes, "keys"));
+        fprintf (out, "%-10s %" PRId64, "keys", s_sum (nodes, "keys"));
+        s_uncounted (out, nodes);
+        fputc ('\n', out);
         s_bytes (s_sum (nodes, "bytes"), cell);
         s_line (out, "memory", cell);
     }
@@ -323,8 +356,14 @@ static kv_status_t s_measure (const kv_shell_t *shell, double *rate)
 
 static int s_show (const kv_shell_t *shell, const kv_reply_t *topology, double rate)
 {
-    if (kv_reply_kind (topology) == KV_REPLY_ERROR)
-        return kv_command_error (shell, "", topology);
+    if (kv_reply_kind (topology) == KV_REPLY_ERROR) {
+        int code = kv_command_error (shell, "", topology);
+        if (shell->one_node)
+            fputs (
+                "kv: a node knows of itself alone; without --node the broker shows the cluster\n",
+                shell->err);
+        return code;
+    }
     if (kv_reply_kind (topology) != KV_REPLY_MAP) {
         fputs ("kv: the server's topology is not a map\n", shell->err);
         return KV_EXIT_NO_REPLY;
@@ -346,7 +385,7 @@ int kv_topology_run (const kv_shell_t *shell, bool rate)
     static const char *const command[] = {"TOPOLOGY"};
     double measured = -1;
     kv_reply_t *reply;
-    kv_status_t status = rate ? s_measure (shell, &measured) : KV_OK;
+    kv_status_t status = rate && !shell->one_node ? s_measure (shell, &measured) : KV_OK;
     if (status == KV_OK)
         status = kv_call (shell->client, 1, command, NULL, &reply);
     if (status)

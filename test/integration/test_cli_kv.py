@@ -148,6 +148,18 @@ class Cli(unittest.TestCase):
                         r"^node2 +\S+:\d+ +up +owner +21 +\d+ +[\d.]+ [KM]iB +\d+ ms$"):
             self.assertRegex(text, re.compile(pattern, re.MULTILINE))
 
+    def test_what_one_node_says_is_told_from_what_the_cluster_says(self):
+        node = [program("kv"), "--node", f"127.0.0.1:{self.cluster.port + 2}"]
+        terminal = Terminal(*node, "DBSIZE")
+        terminal.expect(b"(integer) ")
+        terminal.expect(b"(this node alone; without --node it is the whole cluster)")
+        self.assertEqual(terminal.end(), 0)
+        self.assertEqual(run([*node, "DBSIZE"]).stderr, b"")
+        done = run([*node, "status"])
+        self.assertEqual((done.returncode, done.stdout), (1, b""))
+        self.assertIn(b"without --node the broker shows the cluster", done.stderr)
+        self.assertIn(b"whole cluster; asked at a node's own door, of that node", self.cluster.kv("HELP", "DBSIZE"))
+
     def test_status_counts_commands_a_second(self):
         load = subprocess.Popen([program("kv"), *self.place, "-r", "-1", "-i", "0.002", "PING"],
                                 stdout=subprocess.DEVNULL)
@@ -286,8 +298,19 @@ class Cli(unittest.TestCase):
 class LostServer(unittest.TestCase):
     def test_status_and_scan_with_a_node_down(self):
         with Cluster(nodes=2) as cluster:
+            cluster.kv("MSET", *(word for i in range(100) for word in (f"key:{i}", "v")))
+            left = int(run([program("kv"), "--node", f"127.0.0.1:{cluster.port + 2}", "DBSIZE"]).stdout)
+            self.assertTrue(0 < left < 100)
+
+            def status():
+                return run([program("kv"), "--port", str(cluster.port), "status", "--no-rate"])
+
+            wait_until(lambda: re.search(rb"(?m)^keys +100$", status().stdout), 10, "the count of all keys")
             cluster.script("kill", "node2")
-            done = run([program("kv"), "--port", str(cluster.port), "status", "--no-rate"])
+            wait_until(lambda: b"suspect" not in status().stdout, 10, "the broker's word that node2 is down")
+            self.assertRegex(status().stdout, rb"(?m)^keys +%d, not counting node2$" % left)
+            self.assertRegex(status().stdout, rb"(?m)^node2 +\S+ +down +owner +32 +- +- ")
+            done = status()
             self.assertEqual(done.returncode, 1, done)
             self.assertRegex(done.stdout, rb"(?m)^shards +64: node1 32, node2 32 \((down|suspect)\)$")
             done = run([program("kv"), "--port", str(cluster.port), "--timeout", "1", "--scan"])

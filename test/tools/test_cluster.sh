@@ -155,6 +155,16 @@ expect 0 serves "$cluster" start broker --dir "$one"
 expect 0 OK "$kv" --port "$first" SET later 'another value'
 expect 0 event= "$cluster" logs node1 --dir "$one"
 
+echo "--- a process that was told to stop is stopped, not dead, whoever told it"
+pid=$(<"$one/node2/pid")
+expect 0 OK "$kv" --port "$first" SHUTDOWN node2
+for ((i = 0; i < 500; i++)); do
+    kill -0 "$pid" 2>/dev/null || break
+    sleep 0.02
+done
+expect 0 "node2    stopped" "$cluster" status --dir "$one"
+expect 0 serves "$cluster" start node2 --dir "$one"
+
 echo "--- a paused process is stopped all the same"
 mapfile -t pids < <(processes "$one/node2")
 kill -STOP "${pids[0]}"

@@ -212,6 +212,11 @@ static void test_info_says_what_is_true (void **state)
     assert_true (kv_slice_equal (s_bytes (&result), kv_slice_text ("# Commandstats\r\n")));
     s_run (bed, "INFO", "clients", NULL, &result);
     assert_true (kv_slice_equal (s_bytes (&result), kv_slice_text ("# Clients\r\n")));
+    coordinator_gone (bed->coordinator, kv_slice_text ("control"));
+    s_run (bed, "INFO", NULL, NULL, &result); /* a node that is gone holds nothing */
+    assert_true (s_has (s_bytes (&result), "node1:id=n1,state=down"));
+    assert_true (s_has (s_bytes (&result), "used_memory_of_nodes:0\r\n"));
+    assert_true (s_has (s_bytes (&result), "keys:0\r\n"));
 }
 
 /* ---- TOPOLOGY ------------------------------------------------------------------------------------- */
