@@ -334,7 +334,7 @@ int kv_pipe_run (const kv_shell_t *shell, int fd, bool progress)
                    .capacity = PIPE_BATCH_BYTES,
                    .line = kv_line_make (),
                    .batch = kv_batch_new ()};
-    self.buffer = malloc (self.capacity);
+    self.buffer = calloc (1, self.capacity);
     self.sent = calloc (PIPE_IN_FLIGHT + 1, sizeof *self.sent);
     KV_ASSERT (self.buffer != NULL);
     KV_ASSERT (self.sent != NULL);
