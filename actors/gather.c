@@ -14,7 +14,7 @@ typedef struct {
     bool is_local;       /* `result` is an offset into `local` */
     kv_slice_t result;   /* an encoded result: of the only piece, or the failure's */
     size_t local_offset;
-    int64_t sum;        /* MERGE_SUM; MERGE_PICK: the weight of all parts so far */
+    int64_t sum;        /* MERGE_SUM; MERGE_LEAST; MERGE_PICK: the weight of all parts so far */
     uint64_t joined;    /* MERGE_CONCAT: elements in all */
     kv_slice_t *values; /* owned. MERGE_BY_KEY: a value per key; MERGE_CONCAT: per piece;
                          * MERGE_PICK: the one picked */
@@ -183,6 +183,12 @@ static kv_status_t s_merge (slot_t *slot, const uint32_t *keys, const piece_t *p
         if (reader_int (&at, &number) != KV_OK)
             return KV_INTERNAL;
         return __builtin_add_overflow (slot->sum, number, &slot->sum) ? KV_INTERNAL : KV_OK;
+    case MERGE_LEAST:
+        if (reader_int (&at, &number) != KV_OK)
+            return KV_INTERNAL;
+        if (!slot->succeeded || number < slot->sum)
+            slot->sum = number;
+        return KV_OK;
     case MERGE_ALL_OK: return KV_OK;
     case MERGE_BY_KEY: return s_values_by_key (slot, keys, piece, value);
     case MERGE_CONCAT:
@@ -229,11 +235,18 @@ bool gather_is_complete (const gather_t *self)
     return self->unsettled == 0;
 }
 
+/* What each part says, too. */
+static const char *s_all_ok (const command_spec_t *spec)
+{
+    return spec->id == COMMAND_BGSAVE ? COMMAND_BGSAVE_TEXT : "OK";
+}
+
 static void s_write_merged (const slot_t *slot, writer_t *out)
 {
     switch (slot->spec->merge) {
-    case MERGE_SUM: result_int (out, slot->sum); return;
-    case MERGE_ALL_OK: result_text (out, "OK"); return;
+    case MERGE_SUM:
+    case MERGE_LEAST: result_int (out, slot->sum); return;
+    case MERGE_ALL_OK: result_text (out, s_all_ok (slot->spec)); return;
     case MERGE_PICK:
         if (!slot->values[0].size) {
             result_nil (out);

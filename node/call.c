@@ -192,3 +192,22 @@ const executor_options_t *call_options (const call_t *call)
 {
     return &call->executor->options;
 }
+
+bool call_wish_snapshot (call_t *call, snapshot_wish_t wish)
+{
+    executor_t *self = call->executor;
+    if (!self->persistent) {
+        result_error (call->out, KV_NOT_SUPPORTED,
+                      "ERR persistence is off; set kvdb.persistence.fsync to always, interval or "
+                      "never");
+        return false;
+    }
+    if (wish > self->snapshot_wish)
+        self->snapshot_wish = wish;
+    return true;
+}
+
+int64_t call_last_save_s (const call_t *call)
+{
+    return call->executor->last_save_s;
+}

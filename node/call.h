@@ -28,15 +28,16 @@ typedef struct {
 typedef void (command_fn) (call_t *call);
 
 /* One for each command a node serves; the table is in executor.c. */
-command_fn command_all, command_append, command_copy, command_dbsize, command_decr, command_decrby,
-    command_del, command_delifeq, command_exists, command_expire, command_expireat,
-    command_expiretime, command_flushall, command_get, command_getdel, command_getex,
-    command_getrange, command_getset, command_getver, command_incr, command_incrby,
-    command_incrbyfloat, command_info, command_keys, command_memory, command_mget, command_mset,
-    command_msetnx, command_object, command_persist, command_pexpire, command_pexpireat,
-    command_pexpiretime, command_psetex, command_pttl, command_randomkey, command_rename,
-    command_renamenx, command_save, command_scan, command_set, command_setex, command_setnx,
-    command_setrange, command_shared, command_strlen, command_touch, command_ttl, command_type;
+command_fn command_all, command_append, command_bgsave, command_lastsave, command_copy,
+    command_dbsize, command_decr, command_decrby, command_del, command_delifeq, command_exists,
+    command_expire, command_expireat, command_expiretime, command_flushall, command_get,
+    command_getdel, command_getex, command_getrange, command_getset, command_getver, command_incr,
+    command_incrby, command_incrbyfloat, command_info, command_keys, command_memory, command_mget,
+    command_mset, command_msetnx, command_object, command_persist, command_pexpire,
+    command_pexpireat, command_pexpiretime, command_psetex, command_pttl, command_randomkey,
+    command_rename, command_renamenx, command_save, command_scan, command_set, command_setex,
+    command_setnx, command_setrange, command_shared, command_strlen, command_touch, command_ttl,
+    command_type;
 
 static inline kv_slice_t call_argument (const call_t *call, uint32_t index)
 {
@@ -104,6 +105,12 @@ shard_t *call_shard (const call_t *call, uint32_t shard);
 
 /* Empties a shard; its old table is freed at once, or bit by bit in executor_tick. */
 void call_clear_shard (call_t *call, shard_t *shard, bool at_once);
+
+/* Asks the shell for a snapshot; false: there is no log, and the error has been written. */
+bool call_wish_snapshot (call_t *call, snapshot_wish_t wish);
+
+/* When the last snapshot was made, Unix seconds. */
+int64_t call_last_save_s (const call_t *call);
 
 /* Random keys of all shards here. */
 sampler_t *call_sampler (call_t *call);

@@ -1,4 +1,5 @@
-/* OBJECT, MEMORY, SAVE, and what a broker answers just as well: PING, ECHO, HELP, TIME, COMMAND. */
+/* OBJECT, MEMORY, SAVE, BGSAVE, LASTSAVE, and what a broker answers just as well: PING, ECHO, HELP, TIME,
+ * COMMAND. */
 #include "node/call.h"
 #include "schema/command_answer.h"
 #include "schema/subcommand.h"
@@ -9,11 +10,27 @@ void command_shared (call_t *call)
     KV_ASSERT (answered);
 }
 
+/* The shell holds the reply until the snapshot is there (snapshot_wish_t). */
 void command_save (call_t *call)
 {
-    result_error (call->out, KV_NOT_SUPPORTED,
-                  "ERR SAVE needs persistence, which this version does not have: data is in memory "
-                  "only");
+    if (call_wish_snapshot (call, SNAPSHOT_WISH_WAIT))
+        result_text (call->out, "OK");
+}
+
+void command_bgsave (call_t *call)
+{
+    if (call->command->argc == 2 && !kv_slice_is_word (call_argument (call, 1), "SCHEDULE")) {
+        call_syntax_error (call);
+        return;
+    }
+    if (call_wish_snapshot (call, SNAPSHOT_WISH_BACKGROUND))
+        result_text (call->out, COMMAND_BGSAVE_TEXT);
+}
+
+void command_lastsave (call_t *call)
+{
+    if (call_wish_snapshot (call, SNAPSHOT_WISH_NONE))
+        result_int (call->out, call_last_save_s (call));
 }
 
 static void s_object (call_t *call, const entry_t *entry)

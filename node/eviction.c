@@ -26,6 +26,12 @@ bool eviction_policy_read (const char *name, eviction_policy_t *policy)
     return false;
 }
 
+/* Whether the log has space for one more deletion. */
+static bool s_may_delete (const eviction_t *self)
+{
+    return shard_host_has_room (self->host, SHARD_DELETE_BYTES);
+}
+
 /* ---- allkeys-lru ----------------------------------------------------------------------------- */
 
 /* The entry of a sample that was used longest ago. */
@@ -82,7 +88,8 @@ static bool s_evict_oldest (eviction_t *self)
 static size_t s_make_room_lru (eviction_t *self, uint64_t most, size_t budget)
 {
     size_t done = 0;
-    while (self->host->bytes > most && done < budget && s_evict_oldest (self))
+    while (self->host->bytes > most && done < budget && s_may_delete (self) &&
+           s_evict_oldest (self))
         done++;
     return done;
 }
@@ -114,7 +121,7 @@ static size_t s_make_room_ttl (eviction_t *self, uint64_t most, size_t budget)
 {
     size_t done = 0;
     size_t work = 0;
-    while (self->host->bytes > most && work < budget) {
+    while (self->host->bytes > most && work < budget && s_may_delete (self)) {
         int64_t until_ms;
         shard_t *shard = s_next_shard (self->sampler, &until_ms);
         if (!shard)

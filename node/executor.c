@@ -15,6 +15,7 @@ enum {
 static command_fn *const s_handlers[COMMAND_COUNT] = {
     [COMMAND_ALL] = command_all,
     [COMMAND_APPEND] = command_append,
+    [COMMAND_BGSAVE] = command_bgsave,
     [COMMAND_COMMAND] = command_shared,
     [COMMAND_COPY] = command_copy,
     [COMMAND_DBSIZE] = command_dbsize,
@@ -41,6 +42,7 @@ static command_fn *const s_handlers[COMMAND_COUNT] = {
     [COMMAND_INCRBYFLOAT] = command_incrbyfloat,
     [COMMAND_INFO] = command_info,
     [COMMAND_KEYS] = command_keys,
+    [COMMAND_LASTSAVE] = command_lastsave,
     [COMMAND_MEMORY] = command_memory,
     [COMMAND_MGET] = command_mget,
     [COMMAND_MSET] = command_mset,
@@ -88,6 +90,8 @@ executor_t *executor_new (const executor_options_t *options)
         .sampler = &self->sampler, .host = &self->host, .policy = options->max_memory_policy};
     self->shards = calloc (options->shards, sizeof (shard_t *));
     KV_ASSERT (self->shards != NULL);
+    self->kept = calloc (options->shards, sizeof (shard_t *));
+    KV_ASSERT (self->kept != NULL);
     self->owners = calloc (options->shards, sizeof (owner_t *));
     KV_ASSERT (self->owners != NULL);
     for (int i = 0; i < EXECUTOR_WINDOW; i++)
@@ -102,6 +106,7 @@ void executor_destroy (executor_t **self_p)
         return;
     for (uint32_t i = 0; i < self->options.shards; i++) {
         shard_destroy (&self->shards[i]);
+        shard_destroy (&self->kept[i]);
         free (self->owners[i]);
     }
     for (size_t i = 0; i < self->doomed_count; i++)
@@ -112,6 +117,7 @@ void executor_destroy (executor_t **self_p)
     sampler_free (&self->sampler);
     free (self->doomed);
     free (self->shards);
+    free (self->kept);
     free (self->owners);
     free (self->refs);
     free (self);
@@ -134,13 +140,36 @@ void executor_doom (executor_t *self, store_t *store, bool at_once)
     self->doomed_bytes += store_bytes (store);
 }
 
-void executor_own (executor_t *self, uint32_t shard, uint64_t epoch)
+/* The shard is to be owned: it is here from now on. */
+static shard_t *s_take (executor_t *self, uint32_t shard, uint64_t epoch)
+{
+    if (!self->kept[shard]) {
+        uint64_t first =
+            self->host.sink ? 0 : epoch; /* without a log there is nothing to open it in */
+        self->kept[shard] = shard_new (shard, first, self->options.secret, &self->host);
+    }
+    self->shards[shard] = self->kept[shard];
+    self->kept[shard] = NULL;
+    sampler_add (&self->sampler, self->shards[shard]);
+    self->host.kept_room += SHARD_OPEN_BYTES;
+    return self->shards[shard];
+}
+
+kv_status_t executor_own (executor_t *self, uint32_t shard, uint64_t epoch)
 {
     KV_ASSERT (shard < self->options.shards);
-    if (self->shards[shard])
-        return;
-    self->shards[shard] = shard_new (shard, epoch, self->options.secret, &self->host);
-    sampler_add (&self->sampler, self->shards[shard]);
+    shard_t *owned = self->shards[shard];
+    const shard_t *there = owned ? owned : self->kept[shard];
+    if (owned && epoch == shard_epoch (owned))
+        return KV_OK;
+    if (there && epoch <= shard_epoch (there))
+        return KV_BAD_VALUE;
+    if (!owned)
+        owned = s_take (self, shard, epoch);
+    if (epoch > shard_epoch (owned))
+        shard_open_epoch (owned, epoch);
+    shard_host_end (&self->host);
+    return KV_OK;
 }
 
 void executor_disown (executor_t *self, uint32_t shard)
@@ -148,9 +177,76 @@ void executor_disown (executor_t *self, uint32_t shard)
     KV_ASSERT (shard < self->options.shards);
     if (!self->shards[shard])
         return;
-    self->expired += shard_expired_count (self->shards[shard]);
     sampler_remove (&self->sampler, self->shards[shard]);
-    executor_doom (self, shard_retire (&self->shards[shard]), false);
+    self->kept[shard] = self->shards[shard];
+    self->shards[shard] = NULL;
+    self->host.kept_room -= SHARD_OPEN_BYTES;
+}
+
+const shard_t *executor_shard (const executor_t *self, uint32_t shard)
+{
+    KV_ASSERT (shard < self->options.shards);
+    return self->shards[shard] ? self->shards[shard] : self->kept[shard];
+}
+
+shard_t *executor_restore (executor_t *self, uint32_t shard)
+{
+    KV_ASSERT (shard < self->options.shards);
+    KV_ASSERT (!self->shards[shard]);
+    if (!self->kept[shard])
+        self->kept[shard] = shard_new (shard, 0, self->options.secret, &self->host);
+    return self->kept[shard];
+}
+
+uint64_t executor_highest_epoch (const executor_t *self)
+{
+    uint64_t highest = 0;
+    for (uint32_t i = 0; i < self->options.shards; i++) {
+        const shard_t *shard = executor_shard (self, i);
+        if (shard && shard_epoch (shard) > highest)
+            highest = shard_epoch (shard);
+    }
+    return highest;
+}
+
+void executor_set_loading (executor_t *self, bool loading)
+{
+    self->loading = loading;
+}
+
+void executor_set_durable (executor_t *self, uint64_t lsn)
+{
+    self->host.durable_lsn = lsn;
+}
+
+uint64_t executor_gate (const executor_t *self)
+{
+    return self->host.observed > self->host.durable_lsn ? self->host.observed : 0;
+}
+
+uint64_t executor_take_log_wish (executor_t *self)
+{
+    uint64_t wish = self->log_wish;
+    self->log_wish = 0;
+    return wish;
+}
+
+void executor_set_disk_full (executor_t *self, bool full)
+{
+    self->disk_full = full;
+}
+
+void executor_set_persistent (executor_t *self, int64_t last_save_s)
+{
+    self->persistent = true;
+    self->last_save_s = last_save_s;
+}
+
+snapshot_wish_t executor_take_snapshot_wish (executor_t *self)
+{
+    snapshot_wish_t wish = self->snapshot_wish;
+    self->snapshot_wish = SNAPSHOT_WISH_NONE;
+    return wish;
 }
 
 bool executor_owns (const executor_t *self, uint32_t shard)
@@ -250,9 +346,103 @@ static bool s_make_room (executor_t *self, size_t budget)
     return s_bytes (self) <= most;
 }
 
-/* False: the command was refused before its handler saw it. */
+/* ---- space in the log ---------------------------------------------------------------------- */
+
+/* The size of the entry that a command copies, or 0. */
+static uint64_t s_copied_bytes (executor_t *self, const command_t *command)
+{
+    uint32_t shard;
+    command_id_t id = command->spec->id;
+    if ((id != COMMAND_RENAME && id != COMMAND_RENAMENX && id != COMMAND_COPY) || command->argc < 2)
+        return 0;
+    key_ref_t ref = executor_ref (self, command->argv[1], &shard);
+    const entry_t *entry =
+        ref.shard ? store_find (shard_store (ref.shard), command->argv[1], ref.hash) : NULL;
+    return entry ? entry_value (entry).size : 0;
+}
+
+/* The most bytes of records that a command makes: each key may be deleted first, because it has expired,
+ * and each may be in a record of its own. */
+static uint64_t s_command_bound (executor_t *self, const command_t *command)
+{
+    enum { PER_ARGUMENT = 64 };
+    _Static_assert(PER_ARGUMENT >= RECORD_HEADER_BYTES + EFFECT_HEADER_BYTES + EFFECT_EXTRA_BYTES,
+                   "what stands before key and value in a record of its own");
+    bool is_about_all = command->spec->keys == KEYS_EVERY && command->spec->flags == COMMAND_WRITE;
+    return 2 * (uint64_t)command->raw.size + PER_ARGUMENT * ((uint64_t)command->argc + 1) +
+           s_copied_bytes (self, command) +
+           (is_about_all ? (uint64_t)self->sampler.count * SHARD_OPEN_BYTES : 0);
+}
+
+uint64_t executor_bound (executor_t *self, kv_slice_t body)
+{
+    request_t request;
+    const char *why;
+    uint64_t bound = 0;
+    if (request_decode (body, &request, &why))
+        return 0;
+    command_t *command = &self->window[0].command;
+    reader_t at = request.commands;
+    for (uint32_t i = 0; i < request.command_count; i++) {
+        kv_status_t status = command_read (command, &at, &why);
+        KV_ASSERT (status == KV_OK); /* Q1: request_decode has checked its form */
+        bound += command->spec ? s_command_bound (self, command) : 0;
+    }
+    return bound;
+}
+
+static void s_no_space (const executor_t *self, writer_t *out)
+{
+    if (self->disk_full)
+        result_error (out, KV_DISK_FULL,
+                      "ERR no space left on the disk for the log: writes are refused until some is "
+                      "freed, reads go on");
+    else
+        result_error (out, KV_BUSY, "ERR space for the log is being prepared; retry");
+}
+
+/* Whether there is space for what the command logs. If not, one that only reads may do so (H8). */
+static bool s_may_run (executor_t *self, const command_t *command)
+{
+    self->host.no_log = false;
+    self->host.blocked = false;
+    if (!self->host.sink)
+        return true;
+    uint64_t bound = s_command_bound (self, command);
+    if (shard_host_has_room (&self->host, bound))
+        return true;
+    if (command->spec->flags == COMMAND_READ) {
+        self->host.no_log = true;
+        return true;
+    }
+    self->log_wish = bound > self->log_wish ? bound : self->log_wish;
+    return false;
+}
+
+/* ---- running -------------------------------------------------------------------------------- */
+
+/* Whether a command is answered whatever the node's data is. */
+static bool s_is_apart (const command_t *command)
+{
+    return s_handlers[command->spec->id] == command_shared;
+}
+
+/* False: it has met an expired key that it could not log the end of, and so has said nothing (X5). */
+static bool s_is_not_blocked (executor_t *self, writer_t *out, size_t start)
+{
+    self->host.no_log = false;
+    if (!self->host.blocked)
+        return true;
+    self->host.blocked = false;
+    writer_cut (out, start);
+    s_no_space (self, out);
+    return false;
+}
+
+/* False: the command was refused. */
 static bool s_execute (executor_t *self, const waiting_t *waiting, int64_t now_ms, writer_t *out)
 {
+    size_t start = out->size;
     const command_t *command = &waiting->command;
     char text[KV_ERROR_TEXT_BYTES_MAX];
     kv_status_t status = command_check (command, text, sizeof text);
@@ -267,8 +457,16 @@ static bool s_execute (executor_t *self, const waiting_t *waiting, int64_t now_m
                        command->spec->name);
         return false;
     }
+    if (self->loading && !s_is_apart (command) && command->spec->id != COMMAND_INFO) {
+        result_error (out, KV_LOADING, "LOADING KvDB is loading the dataset in memory");
+        return false;
+    }
     if (waiting->has_key && !waiting->key.shard) {
         call_moved (&call, waiting->shard); // X3
+        return false;
+    }
+    if (!s_may_run (self, command)) {
+        s_no_space (self, out); // X5
         return false;
     }
     if (command->spec->grows && !s_make_room (self, EVICTION_MOST)) {
@@ -280,7 +478,9 @@ static bool s_execute (executor_t *self, const waiting_t *waiting, int64_t now_m
         call.key = waiting->key;
     handler (&call);
     shard_host_end (&self->host);
-    return true;
+    if (!waiting->has_key && !s_is_apart (command))
+        shard_host_observe_all (&self->host); // H7: it has looked at the node as a whole
+    return s_is_not_blocked (self, out, start);
 }
 
 /* Counts a command and its result, an array that begins with a code. */
@@ -346,6 +546,7 @@ kv_status_t executor_run (executor_t *self, kv_slice_t body, int64_t now_ms, wri
     KV_ASSERT (reply->limit - reply->size >= EXECUTOR_REPLY_BYTES_LEAST);
     request_t request;
     const char *why;
+    self->host.observed = 0;
     kv_status_t status = request_decode (body, &request, &why);
     if (status && !request.has_id)
         return KV_BAD_REQUEST;
@@ -410,6 +611,10 @@ executor_stats_t executor_stats (const executor_t *self)
         stats.expiring_keys += store_expiring_count (shard_store (shard));
         stats.expired_keys += shard_expired_count (shard);
     }
+    for (uint32_t i = 0; i < self->options.shards; i++) {
+        if (self->kept[i])
+            stats.bytes += store_bytes (shard_store (self->kept[i]));
+    }
     return stats;
 }
 
@@ -424,12 +629,13 @@ bool executor_is_valid (const executor_t *self)
     uint64_t bytes = 0;
     uint64_t entries = 0;
     for (uint32_t i = 0; i < self->options.shards; i++) {
-        if (!self->shards[i])
+        const shard_t *shard = executor_shard (self, i);
+        if (!shard)
             continue;
-        if (!store_is_valid (shard_store (self->shards[i])))
+        if (!store_is_valid (shard_store (shard)))
             return false;
-        bytes += store_bytes (shard_store (self->shards[i]));
-        entries += store_count (shard_store (self->shards[i]));
+        bytes += store_bytes (shard_store (shard));
+        entries += store_count (shard_store (shard));
     }
     uint64_t doomed = 0;
     for (size_t i = 0; i < self->doomed_count; i++)

@@ -9,6 +9,11 @@
  *       TOO_LARGE error; whether a write took effect is decided before its result is written.
  *   X3  a key whose shard is not owned here is answered MOVED, never looked up.
  *   X4  all effects of one command on one shard are one record.
+ *   X5  a command whose records the log has no space for is refused before it has done anything; so is
+ *       one that only reads, if it would have to log that a key has expired (R20).
+ *
+ * A shard is owned, or kept: then its data is here, and its keys are answered MOVED all the same. Recovery
+ * restores shards as kept ones; who loses a shard keeps it.
  *
  * Owner: the node's thread. */
 #ifndef KVDB_NODE_EXECUTOR_H
@@ -38,10 +43,12 @@ typedef struct {
 executor_t *executor_new (const executor_options_t *options);
 void executor_destroy (executor_t **self_p);
 
-/* Starts owning a shard, empty, under an epoch; nothing changes if it is owned already. */
-void executor_own (executor_t *self, uint32_t shard, uint64_t epoch);
+/* Starts owning a shard, with what is kept of it, under an epoch, which a record opens (R8); nothing
+ * changes if it is owned under that epoch already. KV_BAD_VALUE: the epoch is not above the one that the
+ * shard had. */
+KV_CHECK_RESULT kv_status_t executor_own (executor_t *self, uint32_t shard, uint64_t epoch);
 
-/* Stops owning it and frees its data. */
+/* Stops owning it, and keeps its data. */
 void executor_disown (executor_t *self, uint32_t shard);
 bool executor_owns (const executor_t *self, uint32_t shard);
 
@@ -57,6 +64,43 @@ KV_CHECK_RESULT kv_status_t executor_run (executor_t *self, kv_slice_t body, int
 
 /* Where records go from now on; borrowed until set again. NULL, as at first: nowhere. */
 void executor_set_sink (executor_t *self, const shard_sink_t *sink);
+
+/* The shard, owned or kept, or NULL. */
+const shard_t *executor_shard (const executor_t *self, uint32_t shard);
+
+/* The same for recovery, which makes a kept one if there is none. Only before any shard is owned. */
+shard_t *executor_restore (executor_t *self, uint32_t shard);
+
+/* The highest epoch of any shard here; 0: there is none. */
+uint64_t executor_highest_epoch (const executor_t *self);
+
+/* While loading, only what is not about the data is answered; all else is refused with KV_LOADING. */
+void executor_set_loading (executor_t *self, bool loading);
+
+/* The log is durable up to there. */
+void executor_set_durable (executor_t *self, uint64_t lsn);
+
+/* What the reply made last tells of is safe once the log is durable up to this lsn (R3); 0: it is. */
+uint64_t executor_gate (const executor_t *self);
+
+/* An upper bound of the bytes of records that a request can make. */
+uint64_t executor_bound (executor_t *self, kv_slice_t body);
+
+/* Bytes of records that a command refused for want of space would have made; 0: there was none since the
+ * last call. */
+uint64_t executor_take_log_wish (executor_t *self);
+
+/* Whether space for the log is lacking for good, or only still being prepared: it is in what the refused
+ * are told. */
+void executor_set_disk_full (executor_t *self, bool full);
+
+/* There is a log, so snapshots can be made. `last_save_s` is when the last one was, Unix seconds. */
+void executor_set_persistent (executor_t *self, int64_t last_save_s);
+
+typedef enum { SNAPSHOT_WISH_NONE, SNAPSHOT_WISH_BACKGROUND, SNAPSHOT_WISH_WAIT } snapshot_wish_t;
+
+/* Whether the last request asked for a snapshot, and is to be answered only when it is there. */
+snapshot_wish_t executor_take_snapshot_wish (executor_t *self);
 
 /* Background work: frees what was flushed, then deletes expired entries over all shards, fairly, then
  * evicts, if that is due; at most `budget` entries in all. Returns how much was done, so that the caller comes back at once if

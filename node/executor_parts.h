@@ -30,8 +30,13 @@ struct executor {
     eviction_t eviction;
     siphash_key_t hash_key;
     shard_t **shards; /* owned, by shard; NULL: not owned here */
-    owner_t **owners; /* by shard; NULL: not known */
-    store_t **doomed; /* tables being drained by executor_tick, owned */
+    shard_t **kept;   /* owned, by shard: here, and not owned; NULL: not here, or owned */
+    bool loading, disk_full, persistent;
+    int64_t last_save_s;
+    snapshot_wish_t snapshot_wish;
+    uint64_t log_wish; /* bytes that were refused for want of space */
+    owner_t **owners;  /* by shard; NULL: not known */
+    store_t **doomed;  /* tables being drained by executor_tick, owned */
     size_t doomed_count, doomed_capacity;
     uint64_t doomed_bytes; /* in them */
     uint32_t tick_shard;   /* where the next tick begins */

@@ -222,10 +222,11 @@ static void s_own_shards (node_t *self, const message_shards_t *shards)
         uint64_t epoch, owner;
         if (reader_uint (&at, &epoch) || reader_uint (&at, &owner) || owner >= shards->node_count)
             return;
-        if (streq (ids[owner], self->options->id))
-            executor_own (self->executor, shard, epoch);
-        else
+        if (!streq (ids[owner], self->options->id))
             executor_disown (self->executor, shard);
+        else if (executor_own (self->executor, shard, epoch))
+            log_event (self->log, KV_LOG_WARN,
+                       "event=epoch_refused shard=%" PRIu32 " epoch=%" PRIu64, shard, epoch);
         executor_set_owner (self->executor, shard, ids[owner], endpoints[owner], epoch);
     }
 }

@@ -1,10 +1,16 @@
 #include "node/shard.h"
 
+#include "node/snapshot_load.h"
+
 #include <stdlib.h>
 
 struct shard {
     store_t *store;
-    uint64_t last; /* H1 */
+    uint64_t last;           /* H1 */
+    uint64_t previous;       /* the record before it */
+    uint64_t last_lsn;       /* behind it in the log */
+    uint64_t settled;        /* a position: up to here everything is durable */
+    uint64_t mark, mark_lsn; /* the next one that `settled` can become, once its lsn is durable */
     uint64_t expired_count;
     uint64_t bytes; /* what it has in host->bytes */
     uint32_t id;
@@ -76,6 +82,11 @@ uint64_t shard_last (const shard_t *self)
     return self->last;
 }
 
+uint64_t shard_previous (const shard_t *self)
+{
+    return self->previous;
+}
+
 const store_t *shard_store (const shard_t *self)
 {
     return self->store;
@@ -115,20 +126,69 @@ static void s_count_created (shard_host_t *self)
 
 /* ---- records --------------------------------------------------------------------------------- */
 
+static void s_note_change (shard_t *self)
+{
+    if (self->is_changed)
+        return;
+    self->is_changed = true;
+    self->next_changed = self->host->changed;
+    self->host->changed = self;
+}
+
+static void s_observe_lsn (shard_host_t *host, uint64_t lsn)
+{
+    if (lsn > host->observed)
+        host->observed = lsn;
+}
+
+/* H7; `entry` is what a command has found, or NULL. */
+static void s_observe (shard_t *self, const entry_t *entry)
+{
+    if (self->last_lsn <= self->host->durable_lsn)
+        return;
+    if (!entry || entry_version (entry) > self->settled)
+        s_observe_lsn (self->host, self->last_lsn);
+}
+
+/* A record has its place in the log. */
+static void s_logged (shard_t *self, uint64_t lsn)
+{
+    shard_host_t *host = self->host;
+    if (self->mark_lsn <= host->durable_lsn) {
+        self->settled = self->mark;
+        self->mark = self->last;
+        self->mark_lsn = lsn;
+    }
+    self->last_lsn = lsn;
+    host->end_lsn = lsn;
+    s_observe_lsn (host, lsn);
+}
+
+bool shard_host_has_room (const shard_host_t *self, uint64_t bytes)
+{
+    if (!self->sink)
+        return true;
+    return self->sink->room (self->sink->context) >= bytes + self->kept_room;
+}
+
+void shard_host_observe_all (shard_host_t *self)
+{
+    if (self->end_lsn > self->durable_lsn)
+        s_observe_lsn (self, self->end_lsn);
+}
+
 /* The position of the open record, which it opens if need be. */
 static uint64_t s_position (shard_t *self)
 {
     if (self->is_open)
         return self->last;
     KV_ASSERT ((self->last & s_n_mask) < s_n_mask);
+    KV_ASSERT (!self->host->no_log); // H8
     self->is_open = true;
     self->next_open = self->host->open;
     self->host->open = self;
-    if (!self->is_changed) {
-        self->is_changed = true;
-        self->next_changed = self->host->changed;
-        self->host->changed = self;
-    }
+    s_note_change (self);
+    self->previous = self->last;
     return ++self->last; // H1: n is the low part, and never carries into the epoch
 }
 
@@ -140,7 +200,7 @@ void shard_host_end (shard_host_t *self)
         shard->is_open = false;
         shard->next_open = NULL;
         if (self->sink)
-            self->sink->end (self->sink->context, shard); // H4
+            s_logged (shard, self->sink->end (self->sink->context, shard)); // H4
     }
 }
 
@@ -179,14 +239,25 @@ static void s_touch (const shard_t *self, entry_t *entry)
         entry_set_clock (entry, self->host->clock);
 }
 
+/* H3, as far as H8 allows it. */
+static void s_delete_expired (shard_t *self, entry_t *entry)
+{
+    if (self->host->no_log) {
+        self->host->blocked = true;
+        return;
+    }
+    shard_delete (self, entry);
+    self->expired_count++;
+}
+
 entry_t *shard_peek (shard_t *self, kv_slice_t key, uint64_t hash, int64_t now_ms)
 {
     entry_t *entry = store_find (self->store, key, hash);
     if (entry && s_is_expired (self, entry, now_ms)) {
-        shard_delete (self, entry); // H3
-        self->expired_count++;
-        return NULL;
+        s_delete_expired (self, entry);
+        entry = NULL;
     }
+    s_observe (self, entry);
     return entry;
 }
 
@@ -289,13 +360,111 @@ store_t *shard_clear (shard_t *self)
     return old;
 }
 
+void shard_open_epoch (shard_t *self, uint64_t epoch)
+{
+    KV_ASSERT (!self->is_open);
+    KV_ASSERT (epoch > shard_epoch (self));
+    KV_ASSERT (epoch >> EPOCH_BITS == 0);
+    uint64_t previous = self->last;
+    self->last = epoch << POSITION_N_BITS | position_n (previous); // H1
+    (void)s_position (self);
+    self->previous = previous;
+    if (s_is_heard (self))
+        s_tell (self, (effect_t){.kind = EFFECT_OPEN});
+}
+
+/* ---- recovery -------------------------------------------------------------------------------- */
+
+void shard_set_last (shard_t *self, uint64_t last)
+{
+    self->last = last;
+    self->mark = last;
+}
+
+void shard_reserve (shard_t *self, size_t entries)
+{
+    store_reserve (self->store, entries);
+    s_note_change (self);
+}
+
+kv_status_t shard_load (shard_t *self, kv_slice_t payload, uint64_t *entries)
+{
+    size_t before = store_count (self->store);
+    kv_status_t status = snapshot_load (self->store, payload, entries);
+    self->host->entries += store_count (self->store) - before; // H6
+    s_note_change (self);
+    return status;
+}
+
+static void s_apply_write (shard_t *self, const effect_t *effect, uint64_t hash)
+{
+    entry_t *entry = store_find (self->store, effect->key, hash);
+    if (!entry)
+        entry = store_put (self->store, effect->key, hash, kv_slice (NULL, 0), 0, self->last);
+    size_t before = entry_value (entry).size;
+    size_t end = effect->offset + effect->value.size;
+    entry = store_resize_value (self->store, entry, end > before ? end : before, self->last); // H2
+    if (effect->offset > before)
+        memset (entry_value_data (entry) + before, 0, effect->offset - before);
+    if (effect->value.size)
+        memcpy (entry_value_data (entry) + effect->offset, effect->value.data, effect->value.size);
+}
+
+static void s_apply_clear (shard_t *self)
+{
+    store_destroy (&self->store);
+    self->store = store_new (self->secret, self->host->pool);
+}
+
+static void s_apply (shard_t *self, const effect_t *effect)
+{
+    entry_t *entry;
+    uint64_t hash = effect->key.size ? store_hash (self->store, effect->key) : 0;
+    switch (effect->kind) {
+    case EFFECT_PUT:
+        store_put (self->store, effect->key, hash, effect->value, effect->expires_ms, self->last);
+        return;
+    case EFFECT_WRITE: s_apply_write (self, effect, hash); return;
+    case EFFECT_EXPIRE:
+        entry = store_find (self->store, effect->key, hash);
+        if (entry)
+            store_set_expiry (self->store, entry, effect->expires_ms, self->last);
+        return;
+    case EFFECT_DELETE:
+        entry = store_find (self->store, effect->key, hash);
+        if (entry)
+            store_remove (self->store, entry);
+        return;
+    case EFFECT_CLEAR: s_apply_clear (self); return;
+    case EFFECT_OPEN: return;
+    }
+}
+
+kv_status_t shard_apply (shard_t *self, const record_t *record)
+{
+    effect_t effect;
+    kv_slice_t at = record->effects;
+    KV_ASSERT (!self->is_open);
+    if (record->previous != self->last)
+        return KV_CORRUPT;
+    size_t before = store_count (self->store);
+    self->previous = self->last;
+    self->last = record->position; // H1: record_decode has seen to it (D1)
+    self->mark = self->last;
+    while (effect_next (&at, &effect) == KV_OK)
+        s_apply (self, &effect);
+    self->host->entries = self->host->entries - before + store_count (self->store); // H6
+    s_note_change (self);
+    return KV_OK;
+}
+
 size_t shard_expire (shard_t *self, int64_t now_ms, size_t budget)
 {
     size_t done = 0;
     while (done < budget) {
         int64_t expires_ms;
         entry_t *entry = store_next_to_expire (self->store, &expires_ms);
-        if (!entry || expires_ms > now_ms)
+        if (!entry || expires_ms > now_ms || !shard_host_has_room (self->host, SHARD_DELETE_BYTES))
             break;
         shard_delete (self, entry);
         done++;

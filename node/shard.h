@@ -17,6 +17,11 @@
  *   H4  the sink sees every effect once, those of a record back to back for its shard, then its end.
  *   H5  after shard_host_account, host->bytes is that of all its shards' tables.
  *   H6  host->entries is the number of entries in all its shards.
+ *   H7  what a command has seen waits for the log (R3): after it, host->observed is at least the lsn
+ *       behind the record that last wrote each entry it found; behind the shard's last record for each
+ *       key it found absent; and behind each record it made. What is durable is nothing to wait for.
+ *   H8  no record is begun while host->no_log: what has expired is not there, and stays; host->blocked
+ *       tells that it was so (R20).
  *
  * An entry's clock is the tick of the host it was last used in, modulo 2^16. A tick is a second; or, under
  * allkeys-lru, the time in which a 64th of all entries came new, if that is shorter: so the ages of
@@ -29,16 +34,24 @@
 #define KVDB_NODE_SHARD_H
 
 #include "node/store.h"
+#include "schema/limits.h"
 #include "schema/record.h"
 
 typedef struct shard shard_t;
 
-enum { SHARD_TICKS = 1 << 16, SHARD_TICKS_PER_TURN = 64, SHARD_TURN_LEAST = 1024 };
+enum {
+    SHARD_TICKS = 1 << 16,
+    SHARD_TICKS_PER_TURN = 64,
+    SHARD_TURN_LEAST = 1024,
+    SHARD_OPEN_BYTES = 64, /* the most that a record takes which opens an epoch ... */
+    SHARD_DELETE_BYTES = KV_KEY_BYTES_MAX + 64 /* ... and one which deletes a key */
+};
 
-/* Where records go (H4). Their position is shard_last. */
+/* Where records go (H4). Their position is shard_last, the one before it shard_previous. */
 typedef struct {
     void (*effect) (void *context, const shard_t *shard, const effect_t *effect);
-    void (*end) (void *context, const shard_t *shard);
+    uint64_t (*end) (void *context, const shard_t *shard); /* the log's lsn behind the record */
+    uint64_t (*room) (void *context); /* bytes of records that there is space for */
     void *context;
 } shard_sink_t;
 
@@ -51,6 +64,11 @@ typedef struct {
     uint64_t bytes;           /* H5 */
     uint64_t entries;         /* H6 */
     bool ticks_by_turnover;   /* allkeys-lru */
+    uint64_t end_lsn;         /* behind the newest record */
+    uint64_t durable_lsn;     /* set by the shell */
+    uint64_t observed;        /* H7; set to 0 by who asks */
+    bool no_log, blocked;     /* H8 */
+    uint64_t kept_room;       /* bytes of the log kept for epochs to open; set by the executor */
     uint64_t created;         /* entries since the last tick */
     uint16_t clock;           /* the tick: what entries used now get */
     uint32_t now_s;
@@ -62,6 +80,12 @@ void shard_host_set_time (shard_host_t *self, int64_t now_ms);
 
 /* Ends all open records. */
 void shard_host_end (shard_host_t *self);
+
+/* Whether the log has space for so many bytes more, and what is kept for epochs to open. */
+bool shard_host_has_room (const shard_host_t *self, uint64_t bytes);
+
+/* What somebody who has looked at all shards has observed (H7). */
+void shard_host_observe_all (shard_host_t *self);
 
 /* Establishes H5: looks at the shards that were changed since. */
 void shard_host_account (shard_host_t *self);
@@ -77,6 +101,7 @@ store_t *shard_retire (shard_t **self_p);
 uint32_t shard_id (const shard_t *self);
 uint64_t shard_epoch (const shard_t *self);
 uint64_t shard_last (const shard_t *self);
+uint64_t shard_previous (const shard_t *self);    /* the position before shard_last */
 const store_t *shard_store (const shard_t *self); /* to read and scan */
 
 /* Entries that are there for a command at now_ms: those not expired. */
@@ -102,6 +127,26 @@ void shard_delete (shard_t *self, entry_t *entry);
 
 /* Empties the shard, and hands over the old table as shard_retire does. */
 store_t *shard_clear (shard_t *self);
+
+/* The epoch begins: a record that says so. It is above shard_epoch. */
+void shard_open_epoch (shard_t *self, uint64_t epoch);
+
+/* Recovery: what is not told to the sink, and observed by nobody. */
+
+/* A shard as a snapshot has it: the position of its last record then; its table is still to be loaded, and
+ * may be as young as the snapshot's end. */
+void shard_set_last (shard_t *self, uint64_t last);
+
+/* Room for so many entries at once. */
+void shard_reserve (shard_t *self, size_t entries);
+
+/* The payload of a chunk (snapshot_load.h). `entries` is increased. KV_CORRUPT. */
+KV_CHECK_RESULT kv_status_t shard_load (shard_t *self, kv_slice_t payload, uint64_t *entries);
+
+/* Does what the next record says. KV_CORRUPT: it is not the one that follows shard_last. An effect on a
+ * key that is not there does nothing, or begins with an empty value: the table may be that of a later
+ * time, and what was deleted since is going to be deleted again. */
+KV_CHECK_RESULT kv_status_t shard_apply (shard_t *self, const record_t *record);
 
 /* Deletes at most `budget` entries that have expired; returns how many. The shard counts them. */
 size_t shard_expire (shard_t *self, int64_t now_ms, size_t budget);

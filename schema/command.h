@@ -33,6 +33,7 @@ typedef enum {
 typedef enum {
     MERGE_NONE,
     MERGE_SUM,
+    MERGE_LEAST,
     MERGE_ALL_OK,
     MERGE_BY_KEY,
     MERGE_CONCAT,
@@ -52,6 +53,9 @@ typedef struct {
     const char *arguments; /* for help: "key [key ...]" */
     const char *summary;
 } command_spec_t;
+
+/* What BGSAVE answers, in Redis's words; other commands that are merged by ALL_OK say OK. */
+#define COMMAND_BGSAVE_TEXT "Background saving started"
 
 /* The row of a command; `id` is 0 .. COMMAND_COUNT - 1. */
 const command_spec_t *command_spec (command_id_t id);

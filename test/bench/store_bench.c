@@ -304,7 +304,7 @@ static void s_bench_executor (const options_t *options, const uint8_t *draws)
     size_t before = s_resident_bytes ();
     executor_t *executor = executor_new (&settings);
     for (uint32_t i = 0; i < options->shards; i++)
-        executor_own (executor, i, 1);
+        KV_ASSERT (executor_own (executor, i, 1) == KV_OK);
     uint64_t start = s_now_ns ();
     s_fill (executor, options);
     s_print ("fill by SET", (double)(s_now_ns () - start) / (double)options->keys, "ns/command");

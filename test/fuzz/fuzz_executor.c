@@ -47,7 +47,7 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     }
     executor_t *executor = executor_new (&options);
     for (uint32_t i = 0; i < OWNED; i++)
-        executor_own (executor, i, 1);
+        KV_ASSERT (executor_own (executor, i, 1) == KV_OK);
     kv_slice_t body = kv_slice (data, size);
     writer_t reply = writer_make (REPLY_BYTES_MAX);
     int64_t now_ms = 1700000000000;

@@ -41,7 +41,12 @@ void model_destroy (model_t **self_p)
         free (self->items[i].key);
         free (self->items[i].value);
     }
+    for (size_t i = 0; i < self->away_count; i++) {
+        free (self->away[i].key);
+        free (self->away[i].value);
+    }
     free (self->items);
+    free (self->away);
     free (self->owned);
     free (self);
     *self_p = NULL;
@@ -52,17 +57,35 @@ static kv_slice_t s_key (const item_t *item)
     return kv_slice (item->key, item->key_bytes);
 }
 
+static item_t *s_append (item_t **items, size_t *count, size_t *capacity)
+{
+    if (*count == *capacity) {
+        *capacity = *capacity ? 2 * *capacity : 64;
+        *items = realloc (*items, *capacity * sizeof **items);
+        KV_ASSERT (*items != NULL);
+    }
+    return &(*items)[(*count)++];
+}
+
 void model_own (model_t *self, uint32_t shard)
 {
     self->owned[shard] = true;
+    for (size_t i = self->away_count; i-- > 0;) {
+        if (kv_shard_of (s_key (&self->away[i]), self->shards) != shard)
+            continue;
+        *s_append (&self->items, &self->count, &self->capacity) = self->away[i];
+        self->away[i] = self->away[--self->away_count];
+    }
 }
 
 void model_disown (model_t *self, uint32_t shard)
 {
     self->owned[shard] = false;
     for (size_t i = self->count; i-- > 0;) {
-        if (kv_shard_of (s_key (&self->items[i]), self->shards) == shard)
-            s_remove (self, i);
+        if (kv_shard_of (s_key (&self->items[i]), self->shards) != shard)
+            continue;
+        *s_append (&self->away, &self->away_count, &self->away_capacity) = self->items[i];
+        self->items[i] = self->items[--self->count];
     }
 }
 
@@ -162,19 +185,14 @@ void run_put (run_t *run, kv_slice_t key, kv_slice_t value, wide_t deadline_ms)
     if (run_peek (run, key))
         old = *run_peek (run, key);
     run_delete (run, key);
-    if (self->count == self->capacity) {
-        self->capacity = self->capacity ? 2 * self->capacity : 64;
-        self->items = realloc (self->items, self->capacity * sizeof *self->items);
-    }
-    KV_ASSERT (self->items != NULL);
-    self->items[self->count] = (item_t){.key = key_copy,
-                                        .key_bytes = key.size,
-                                        .value = copy,
-                                        .value_bytes = value.size,
-                                        .deadline_ms = deadline_ms,
-                                        .version = old.version,
-                                        .floor = old.floor};
-    run_changed (run, &self->items[self->count++]);
+    *s_append (&self->items, &self->count, &self->capacity) = (item_t){.key = key_copy,
+                                                                       .key_bytes = key.size,
+                                                                       .value = copy,
+                                                                       .value_bytes = value.size,
+                                                                       .deadline_ms = deadline_ms,
+                                                                       .version = old.version,
+                                                                       .floor = old.floor};
+    run_changed (run, &self->items[self->count - 1]);
 }
 
 bool run_number (kv_slice_t text, int64_t *number)
@@ -607,7 +625,7 @@ static model_kind_t s_dispatch_more (run_t *run, command_id_t id)
     case COMMAND_SETNX: run_setnx (run); break;
     case COMMAND_SETRANGE: run_setrange (run); break;
     case COMMAND_TIME: run_time (run); break;
-    default: return MODEL_ANY; /* COMMAND, HELP, INFO, SAVE */
+    default: return MODEL_ANY; /* COMMAND, HELP, INFO, SAVE, BGSAVE, LASTSAVE */
     }
     return MODEL_EXACT;
 }

@@ -20,14 +20,14 @@ typedef enum {
     MODEL_RANDOM, /* RANDOMKEY: any live key, or nil if there is none */
     MODEL_LEARN,  /* GETVER, OBJECT VERSION: model_learn is to be told the version */
     MODEL_INT,    /* an integer above 0 */
-    MODEL_ANY     /* INFO, HELP, COMMAND: success; SAVE: an error */
+    MODEL_ANY     /* INFO, HELP, COMMAND: success; SAVE and its kin: an error */
 } model_kind_t;
 
 model_t *model_new (uint32_t shards, size_t max_value_bytes);
 void model_destroy (model_t **self_p);
 
 void model_own (model_t *self, uint32_t shard);
-void model_disown (model_t *self, uint32_t shard);
+void model_disown (model_t *self, uint32_t shard); /* what it holds is there again with model_own */
 
 /* Forgets what has expired. The executor's answers never depend on when this is done; the test does
  * it, in both, before it sets the clock back. */

@@ -18,6 +18,8 @@ typedef struct {
 struct model {
     item_t *items;
     size_t count, capacity;
+    item_t *away; /* those of shards that are not owned, as they were when that began */
+    size_t away_count, away_capacity;
     uint32_t shards;
     bool *owned;
     size_t max_value_bytes;

@@ -22,7 +22,7 @@ struct replica {
     shard_sink_t sink;
     copy_t *copies;
     uint32_t shards;
-    uint64_t compound;
+    uint64_t compound, lsn;
 };
 
 static const uint8_t s_secret[STORE_SECRET_BYTES] = {9};
@@ -44,7 +44,8 @@ static void s_effect (void *context, const shard_t *shard, const effect_t *effec
     KV_ASSERT (copy->count > 0 || position > copy->last); // H1
     if (copy->source) {
         KV_ASSERT (copy->source == shard);
-        KV_ASSERT (position == copy->last + 1); // H1: nothing is left out
+        KV_ASSERT (shard_previous (shard) == copy->last);
+        KV_ASSERT (position_n (position) == position_n (copy->last) + 1); // H1: nothing is left out
     }
     if (copy->count == copy->capacity) {
         copy->capacity = copy->capacity ? 2 * copy->capacity : 8;
@@ -117,7 +118,7 @@ static bool s_may_repeat (const copy_t *self)
     return true;
 }
 
-static void s_end (void *context, const shard_t *shard)
+static uint64_t s_end (void *context, const shard_t *shard)
 {
     replica_t *self = context;
     copy_t *copy = &self->copies[shard_id (shard)];
@@ -131,6 +132,13 @@ static void s_end (void *context, const shard_t *shard)
     copy->source = shard;
     copy->last = shard_last (shard);
     s_forget_record (copy);
+    return ++self->lsn;
+}
+
+static uint64_t s_room (void *context)
+{
+    (void)context;
+    return UINT64_MAX;
 }
 
 replica_t *replica_new (uint32_t shards)
@@ -138,27 +146,21 @@ replica_t *replica_new (uint32_t shards)
     replica_t *self = calloc (1, sizeof *self);
     KV_ASSERT (self != NULL);
     self->pool = entry_pool_new ();
-    self->sink = (shard_sink_t){s_effect, s_end, self};
+    self->sink = (shard_sink_t){s_effect, s_end, s_room, self};
     self->copies = calloc (shards, sizeof *self->copies);
     KV_ASSERT (self->copies != NULL);
     self->shards = shards;
     return self;
 }
 
-void replica_disown (replica_t *self, uint32_t shard)
-{
-    copy_t *copy = &self->copies[shard];
-    KV_ASSERT (copy->count == 0);
-    store_destroy (&copy->store);
-    free (copy->kept);
-    *copy = (copy_t){0};
-}
-
 void replica_destroy (replica_t **self_p)
 {
     replica_t *self = *self_p;
-    for (uint32_t i = 0; i < self->shards; i++)
-        replica_disown (self, i);
+    for (uint32_t i = 0; i < self->shards; i++) {
+        KV_ASSERT (self->copies[i].count == 0); // H4
+        store_destroy (&self->copies[i].store);
+        free (self->copies[i].kept);
+    }
     entry_pool_destroy (&self->pool);
     free (self->copies);
     free (self);

@@ -18,9 +18,6 @@ void replica_destroy (replica_t **self_p);
 /* To be given to executor_set_sink; lives as long as the replica. */
 const shard_sink_t *replica_sink (replica_t *self);
 
-/* The shard is gone: forgets it. */
-void replica_disown (replica_t *self, uint32_t shard);
-
 /* Aborts if a shard's tables differ. */
 void replica_check (const replica_t *self);
 

@@ -164,10 +164,12 @@ static void s_own_shards (sim_node_t *self, const message_shards_t *shards)
         uint64_t epoch, owner;
         if (reader_uint (&at, &epoch) || reader_uint (&at, &owner) || owner >= shards->node_count)
             return;
-        if (strcmp (ids[owner], self->id) == 0)
-            executor_own (self->executor, shard, epoch);
-        else
+        if (strcmp (ids[owner], self->id) != 0)
             executor_disown (self->executor, shard);
+        else if (executor_own (self->executor, shard, epoch))
+            sim_fail (self->options.sim, "epochs",
+                      "%s is given shard %u under an epoch that is not above its own", self->name,
+                      shard);
         executor_set_owner (self->executor, shard, ids[owner], endpoints[owner], epoch);
     }
 }

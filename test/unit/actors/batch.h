@@ -84,13 +84,16 @@ static inline void batch_execute (const command_t *command, uint32_t shard, writ
     int64_t sum = 0;
     char name[32];
     switch (spec->merge) {
+    case MERGE_LEAST: result_int (out, 1000 - (int64_t)shard); return;
     case MERGE_SUM:
         sum = keys ? 0 : 100 + shard;
         for (uint32_t i = 0; i < keys; i++)
             sum += (int64_t)(batch_hash (command->argv[command_key_index (command, i)]) % 3);
         result_int (out, sum);
         return;
-    case MERGE_ALL_OK: result_text (out, "OK"); return;
+    case MERGE_ALL_OK:
+        result_text (out, spec->id == COMMAND_BGSAVE ? COMMAND_BGSAVE_TEXT : "OK");
+        return;
     case MERGE_BY_KEY:
         result_value (out);
         writer_array (out, keys);

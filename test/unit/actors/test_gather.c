@@ -201,6 +201,7 @@ static void s_expected (bed_t *self, uint32_t index, writer_t *out)
         return;
     }
     int64_t sum = 0;
+    int64_t least = INT64_MAX;
     uint32_t elements = 0;
     writer_t joined = writer_make (SIZE_MAX);
     for (uint32_t node = 0; node < self->map->nodes; node++) {
@@ -217,17 +218,21 @@ static void s_expected (bed_t *self, uint32_t index, writer_t *out)
         assert_int_equal (reply_decode (kv_slice (one.data, one.size), &reply), KV_OK);
         assert_int_equal (result_next (&reply, &result), KV_OK);
         reader_t at = reader_make (result.value);
-        if (command->spec->merge == MERGE_SUM)
+        bool is_number = command->spec->merge == MERGE_SUM || command->spec->merge == MERGE_LEAST;
+        if (is_number)
             assert_int_equal (reader_int (&at, &number), KV_OK);
         else
             assert_int_equal (reader_array (&at, &count), KV_OK);
         sum += number;
+        least = number < least ? number : least;
         elements += count;
         writer_raw (&joined, kv_slice (at.at, reader_left (&at)));
         writer_free (&one);
     }
     if (command->spec->merge == MERGE_SUM)
         result_int (out, sum);
+    else if (command->spec->merge == MERGE_LEAST)
+        result_int (out, least);
     else {
         result_value (out);
         writer_array (out, elements);

@@ -29,7 +29,7 @@ static inline void server_start (server_t *self, uint32_t shards, uint32_t owned
     self->request = writer_make (SIZE_MAX);
     self->reply = writer_make (SIZE_MAX);
     for (uint32_t i = 0; i < owned; i++)
-        executor_own (self->executor, i, 1);
+        assert_int_equal (executor_own (self->executor, i, 1), KV_OK);
 }
 
 static inline int server_set_up (void **state)

@@ -24,7 +24,7 @@ static void s_start (server_t *self, eviction_policy_t policy, uint64_t max_memo
     self->request = writer_make (SIZE_MAX);
     self->reply = writer_make (SIZE_MAX);
     for (uint32_t i = 0; i < SERVER_SHARDS; i++)
-        executor_own (self->executor, i, 1);
+        assert_int_equal (executor_own (self->executor, i, 1), KV_OK);
 }
 
 static void s_end (server_t *self)

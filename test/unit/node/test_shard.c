@@ -142,19 +142,26 @@ static void s_effect (void *context, const shard_t *shard, const effect_t *effec
             (const char *)effect->value.data, (int)effect->expires_ms, (int)effect->offset);
 }
 
-static void s_effects_end (void *context, const shard_t *shard)
+static uint64_t s_effects_end (void *context, const shard_t *shard)
 {
     heard_t *self = context;
     assert_true (self->position == shard_last (shard)); // H4
     self->position = 0;
     s_hear (self, "end %d;", (int)(shard_last (shard) - s_position (0)));
+    return 0;
+}
+
+static uint64_t s_room (void *context)
+{
+    (void)context;
+    return UINT64_MAX;
 }
 
 static void test_shard_the_sink_hears_each_record_once (void **state)
 {
     fixture_t *self = *state;
     heard_t heard = {.position = 0};
-    shard_sink_t sink = {s_effect, s_effects_end, &heard};
+    shard_sink_t sink = {s_effect, s_effects_end, s_room, &heard};
     self->host.sink = &sink;
     s_put (self, "a", "1", 50);
     entry_t *entry = s_put (self, "b", "2", 0);
