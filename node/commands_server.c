@@ -19,7 +19,8 @@ void command_save (call_t *call)
 
 void command_bgsave (call_t *call)
 {
-    if (call->command->argc == 2 && !kv_slice_is_word (call_argument (call, 1), "SCHEDULE")) {
+    uint32_t argc = call->command->argc;
+    if (argc > 2 || (argc == 2 && !kv_slice_is_word (call_argument (call, 1), "SCHEDULE"))) {
         call_syntax_error (call);
         return;
     }
