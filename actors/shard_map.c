@@ -52,6 +52,15 @@ void shard_map_assign (shard_map_t *self, uint32_t shard, uint32_t node)
     s_index (self);
 }
 
+void shard_map_renew (shard_map_t *self, uint32_t node, uint64_t above)
+{
+    self->epoch = (above > self->epoch ? above : self->epoch) + 1; // M2
+    for (uint32_t shard = 0; shard < self->shards; shard++) {
+        if (self->owners[shard] == node)
+            self->epochs[shard] = self->epoch;
+    }
+}
+
 void shard_map_load (shard_map_t *self, const uint16_t *owners, uint64_t epoch)
 {
     for (uint32_t shard = 0; shard < self->shards; shard++) {

@@ -5,9 +5,10 @@
 #include <stdlib.h>
 
 enum {
-    JOIN_GRACES = 5,           /* how long after READY a node may take to attach its data lane */
-    REFUSALS_LOGGED = 10,      /* lines on refusals in REFUSALS_PERIOD_MS */
-    REFUSALS_PERIOD_MS = 10000 /* whoever knocks cannot fill the log */
+    JOIN_GRACES = 5,            /* how long after READY a node may take to attach its data lane */
+    REFUSALS_LOGGED = 10,       /* lines on refusals in REFUSALS_PERIOD_MS */
+    REFUSALS_PERIOD_MS = 10000, /* whoever knocks cannot fill the log */
+    EPOCH_MOST = (1 << 24) - 2  /* an epoch is the upper part of a position (record.h) */
 };
 
 struct coordinator {
@@ -293,7 +294,8 @@ static kv_status_t s_check_ready (const coordinator_t *self, const message_ready
     if (ready->wire_min > KV_WIRE_VERSION_MAX || ready->wire_max < KV_WIRE_VERSION_MIN ||
         ready->wire_min > ready->wire_max)
         return KV_BAD_VERSION;
-    return KV_OK;
+    *text = "the epoch of the node's data is none that was ever given";
+    return ready->epoch < EPOCH_MOST ? KV_OK : KV_CORRUPT;
 }
 
 /* K2: somebody else answers to this id, and there is no sign yet that he is gone. */
@@ -332,6 +334,8 @@ static void s_join (coordinator_t *self, uint32_t index, kv_slice_t identity,
     node->data = (lane_t){0};
     node->incarnation = ready->incarnation;
     memcpy (node->data_uuid, ready->data_uuid.data, KV_UUID_BYTES);
+    if (!same)
+        shard_map_renew (self->options.map, index, ready->epoch); // K7
     node->ready_ms = now_ms;
     s_apply (self, index, EVENT_READY);
 }

@@ -28,6 +28,9 @@
  *   K6  a node has a control lane iff it is neither ABSENT nor DOWN, and a data lane iff it is UP,
  *       SUSPECT or STOPPING. Nobody can attach to a node that has one.
  *
+ *   K7  a process that joins for the first time gets its shards under a new epoch, which is above every
+ *       epoch of its data, and of anything this broker has given: no position is ever given twice (R6).
+ *
  * Owner: the broker's thread. */
 #ifndef KVDB_BROKER_COORDINATOR_H
 #define KVDB_BROKER_COORDINATOR_H
@@ -73,8 +76,8 @@ typedef struct {
     uint8_t cluster_id[KV_UUID_BYTES];
     uint32_t beacon_ms;
     uint32_t grace_ms;
-    const log_t *log;       /* borrowed */
-    const shard_map_t *map; /* borrowed */
+    const log_t *log; /* borrowed */
+    shard_map_t *map; /* borrowed; its epochs rise here (K7) */
 } coordinator_options_t;
 
 typedef struct {

@@ -25,9 +25,9 @@
  * After FAILED or STOPPED read no more: what follows is for zactor_destroy. What <kvdb_broker.h> says
  * of errors, ownership, the process, threads, what czmq takes, and stopping (E1-E3) holds here, too.
  *
- * Sockets: 2 of ZeroMQ's beside the pipe's 2, with a direct door 5. Files: data_dir only. A broker
- * that comes back is found again, over tcp and inproc, if its data_dir says that it is the same. The
- * data of this version is in memory, and ends with the actor. */
+ * Sockets: 2 of ZeroMQ's beside the pipe's 2, with a direct door 5, with a log 4 more. Threads: with a
+ * log 2 more. Files: data_dir and snapshot_path only. A broker that comes back is found again, over tcp
+ * and inproc, if its data_dir says that it is the same. */
 #ifndef KVDB_NODE_H
 #define KVDB_NODE_H
 
@@ -67,13 +67,21 @@ typedef struct {
     uint16_t port;               /* likewise; 0: nowhere */
     const char *direct_endpoint; /* to bind the direct door, where clients come without the broker:
                                   * tcp://ADDRESS:PORT, inproc://NAME; NULL: none */
-    const char *data_dir;        /* keeps the node's identity; made if it is missing. NULL: a new
-                                  * identity each time */
-    uint32_t shards;             /* must be the broker's; 64 */
-    int64_t max_value_bytes;     /* should be the broker's; 64 MiB */
-    int64_t max_memory;          /* bytes the data may take, tables included; 0: no bound */
+    const char *data_dir;    /* the node's identity, log and snapshot; made if it is missing, and
+                                  * locked. NULL: memory only, a new identity each time */
+    uint32_t shards;         /* must be the broker's; 64 */
+    int64_t max_value_bytes; /* should be the broker's; 64 MiB */
+    int64_t max_memory;      /* bytes the data may take, tables included; 0: no bound */
     const char *max_memory_policy; /* what goes then: noeviction, allkeys-lru or volatile-ttl; NULL:
                                     * noeviction */
+    const char *fsync; /* when the log is flushed: always, interval, never; off: no log. NULL:
+                                  * interval, or off without data_dir */
+    int64_t fsync_interval_ms; /* 1..3600000, under interval: see docs/PERSISTENCE.md; 1000 */
+    const char *snapshot_path; /* the snapshot file; NULL: snapshot.dat in data_dir */
+    int64_t segment_bytes;     /* 64 KiB..1 GiB: size of the log's files; 16 MiB */
+    int64_t
+        snapshot_log_bytes; /* 1 MiB or more: growth of the log that asks for a snapshot; 256 MiB */
+    int64_t snapshot_interval_s; /* 1 or more: time after which a snapshot is due; 3600 */
     int64_t
         client_output_bytes;    /* 1 MiB or more: replies one direct client has not read; 256 MiB */
     int64_t output_bytes;       /* 1 MiB or more: replies no direct client has read; 1 GiB */

@@ -4,6 +4,7 @@
 #include "actors/process.h"
 #include "config/config.h"
 #include "node/kvdb_node.h"
+#include "node/flusher.h"
 #include "node/eviction.h"
 #include "node/node_settings.h"
 #include "schema/limits.h"
@@ -128,12 +129,20 @@ static void s_log_notices (const config_t *config, const log_t *log)
         log_event (log, KV_LOG_WARN, "event=option_without_effect %s", notice);
         free (notice);
     }
-    log_event (log, KV_LOG_WARN,
-               "event=memory_only text=\"this version keeps data in memory only: a restarted node "
-               "comes back empty\"");
 }
 
-static int s_serve (program_t *self, const log_t *log)
+/* The original's switch counts where nobody has named a policy. */
+static flush_policy_t s_flush_policy (const program_t *self, const config_t *config)
+{
+    size_t row;
+    bool found = config_find (config, "kvdb.persistence.fsync", &row);
+    KV_ASSERT (found);
+    if (config_source (config, row) == CONFIG_DEFAULT && !self->settings.enable_auto_flush)
+        return FLUSH_NEVER;
+    return (flush_policy_t)self->settings.fsync;
+}
+
+static int s_serve (program_t *self, const config_t *config, const log_t *log)
 {
     char beside[KV_NODE_ID_BYTES_MAX + 8];
     snprintf (beside, sizeof beside, "data/%s", self->settings.id);
@@ -153,6 +162,12 @@ static int s_serve (program_t *self, const log_t *log)
                                  .max_memory_policy = eviction_policy_name (
                                      (eviction_policy_t)self->settings.max_memory_policy),
                                  .data_dir = self->data_dir,
+                                 .fsync = flush_policy_name (s_flush_policy (self, config)),
+                                 .fsync_interval_ms = self->settings.auto_flush_interval * 1000,
+                                 .snapshot_path = self->settings.filepath,
+                                 .segment_bytes = self->settings.segment_bytes,
+                                 .snapshot_log_bytes = self->settings.snapshot_log_bytes,
+                                 .snapshot_interval_s = self->settings.snapshot_interval,
                                  .allow_unauthenticated = self->settings.allow_unauthenticated,
                                  .log = log->write,
                                  .log_context = log->context};
@@ -174,7 +189,7 @@ int main (int argc, char **argv)
         exit_status = s_print (strdup ("kvdb-node " KVDB_VERSION "\n"));
     } else {
         s_log_notices (config, &log);
-        exit_status = s_serve (&self, &log);
+        exit_status = s_serve (&self, config, &log);
     }
     free (self.data_dir);
     config_destroy (&config);

@@ -3,6 +3,7 @@
 #include "actors/actor_options.h"
 #include "actors/cluster_options.h"
 #include "actors/handover.h"
+#include "node/flusher.h"
 #include "node/eviction.h"
 #include "node/node_settings.h"
 
@@ -22,6 +23,31 @@ static void s_check_numbers (option_check_t *check, kv_node_options_t *set)
                                              (int64_t)KV_OUTPUT_BYTES_DEFAULT);
     set->connections = (int)option_check_number (check, node, "connections", set->connections,
                                                  KV_CONNECTIONS_DEFAULT);
+}
+
+static void s_check_persistence (option_check_t *check, kv_node_options_t *set)
+{
+    const kv_option_t *node = node_settings_rows;
+    flush_policy_t policy;
+    set->segment_bytes = option_check_number (check, node, "segment_bytes", set->segment_bytes,
+                                              (int64_t)KV_SEGMENT_BYTES_DEFAULT);
+    set->snapshot_log_bytes =
+        option_check_number (check, node, "snapshot_log_bytes", set->snapshot_log_bytes,
+                             (int64_t)KV_SNAPSHOT_LOG_BYTES_DEFAULT);
+    set->snapshot_interval_s = option_check_number (
+        check, node, "snapshot_interval", set->snapshot_interval_s, KV_SNAPSHOT_INTERVAL_S_DEFAULT);
+    if (set->fsync_interval_ms == 0)
+        set->fsync_interval_ms = KV_FLUSH_INTERVAL_MS_DEFAULT;
+    if (set->fsync_interval_ms < 1 || set->fsync_interval_ms > KV_FLUSH_INTERVAL_MS_MAX)
+        option_check_fault (check, "fsync_interval_ms is %lld; it is 1 to %d",
+                            (long long)set->fsync_interval_ms, KV_FLUSH_INTERVAL_MS_MAX);
+    const char *fsync = set->fsync ? set->fsync : set->data_dir ? "interval" : "off";
+    if (!flush_policy_read (fsync, &policy))
+        option_check_fault (check, "fsync is \"%.64s\"; it is one of %s", fsync, FLUSH_POLICIES);
+    else if (policy != FLUSH_OFF && !set->data_dir)
+        option_check_fault (check, "fsync is \"%s\", which needs a data_dir", fsync);
+    set->fsync = option_copy_text (fsync);
+    set->snapshot_path = option_copy_text (set->snapshot_path);
 }
 
 static void s_check_texts (option_check_t *check, const kv_node_options_t *given)
@@ -77,6 +103,7 @@ kv_status_t node_options_new (const kv_node_options_t *given, node_options_t **o
         set->direct_endpoint = s_copy_endpoint (&check, "direct_endpoint", given->direct_endpoint,
                                                 given->allow_unauthenticated);
     s_check_numbers (&check, set);
+    s_check_persistence (&check, set);
     if (check.status)
         node_options_destroy (&self);
     handover_give ((void *)(uintptr_t)given); // E2
@@ -93,6 +120,8 @@ void node_options_destroy (node_options_t **self_p)
     free ((void *)(uintptr_t)self->set.id);
     free ((void *)(uintptr_t)self->set.host);
     free ((void *)(uintptr_t)self->set.data_dir);
+    free ((void *)(uintptr_t)self->set.fsync);
+    free ((void *)(uintptr_t)self->set.snapshot_path);
     free ((void *)(uintptr_t)self->set.max_memory_policy);
     free ((void *)(uintptr_t)self->set.broker_endpoint);
     free ((void *)(uintptr_t)self->set.direct_endpoint);

@@ -1,5 +1,6 @@
 #include "node/node_settings.h"
 
+#include "node/flusher.h"
 #include "node/eviction.h"
 #include "schema/limits.h"
 
@@ -96,7 +97,7 @@ const kv_option_t node_settings_rows[] = {
      MEMBER (filepath),
      .min = 1,
      .max = 4095,
-     .help = "the snapshot file"},
+     .help = "the snapshot file; by default snapshot.dat in the data directory"},
     {.name = "kvdb.persistence.filetype",
      .type = KV_OPTION_CHOICE,
      MEMBER (filetype),
@@ -107,7 +108,7 @@ const kv_option_t node_settings_rows[] = {
      .type = KV_OPTION_BOOL,
      MEMBER (enable_auto_flush),
      .preset = "true",
-     .help = "flush the log by itself"},
+     .help = "flush the log by itself; false means the policy never, where no policy is given"},
     {.name = "kvdb.persistence.autoFlushInterval",
      .type = KV_OPTION_NUMBER,
      MEMBER (auto_flush_interval),
@@ -115,11 +116,38 @@ const kv_option_t node_settings_rows[] = {
      .max = 3600,
      .preset = "1",
      .unit = "s",
-     .help = "how often the log is flushed under the policy interval"},
+     .help = "under the policy interval: the most of acknowledged writes that a power loss takes"},
     {.name = "kvdb.persistence.fsync",
      .type = KV_OPTION_CHOICE,
      MEMBER (fsync),
-     .choices = "always|interval|never|off",
+     .choices = FLUSH_POLICIES,
      .preset = "interval",
-     .help = "when the log is flushed to disk"},
+     .help =
+         "when the log is flushed to disk: before a write is answered, at an interval, when the "
+         "system likes; off: no log, a restarted node comes back empty"},
+    {.name = "kvdb.persistence.segment_bytes",
+     .type = KV_OPTION_BYTES,
+     MEMBER (segment_bytes),
+     .min = 64 * 1024,
+     .max = 1024 * 1024 * 1024,
+     .preset = "16m",
+     .unit = "bytes",
+     .help = "size of the log's files; two of them at least are kept"},
+    {.name = "kvdb.persistence.snapshot_log_bytes",
+     .type = KV_OPTION_BYTES,
+     MEMBER (snapshot_log_bytes),
+     .min = 1024 * 1024,
+     .max = INT64_C (1) << 40,
+     .preset = "256m",
+     .unit = "bytes",
+     .help =
+         "a snapshot is made when the log has grown by so much, and by the last snapshot's size"},
+    {.name = "kvdb.persistence.snapshot_interval",
+     .type = KV_OPTION_NUMBER,
+     MEMBER (snapshot_interval),
+     .min = 1,
+     .max = 31536000,
+     .preset = "3600",
+     .unit = "s",
+     .help = "a snapshot is made so long after the last one, if anything has changed"},
     KV_OPTION_END};

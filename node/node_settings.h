@@ -7,8 +7,6 @@
 
 #include <stdbool.h>
 
-typedef enum { FSYNC_ALWAYS, FSYNC_INTERVAL, FSYNC_NEVER, FSYNC_OFF } fsync_policy_t;
-
 typedef struct {
     char *config;  /* the node's file */
     char *cluster; /* the cluster file */
@@ -22,11 +20,14 @@ typedef struct {
     int64_t output_bytes;
     int64_t max_memory;    /* bytes; 0: no bound */
     int max_memory_policy; /* eviction_policy_t */
-    char *filepath;
+    char *filepath;        /* the snapshot; NULL: snapshot.dat in the data directory */
     int filetype;
     bool enable_auto_flush;
     int64_t auto_flush_interval; /* seconds */
-    int fsync;                   /* fsync_policy_t */
+    int fsync;                   /* flush_policy_t */
+    int64_t segment_bytes;
+    int64_t snapshot_log_bytes;
+    int64_t snapshot_interval; /* seconds */
 } node_settings_t;
 
 extern const kv_option_t node_settings_rows[];

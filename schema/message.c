@@ -25,7 +25,7 @@ static void s_head (writer_t *out, message_type_t type, uint32_t fields)
 
 static void s_encode_ready (writer_t *out, const message_ready_t *ready)
 {
-    s_head (out, MESSAGE_READY, 11);
+    s_head (out, MESSAGE_READY, 12);
     writer_text (out, ready->node_id);
     writer_bin (out, ready->cluster_id);
     writer_bin (out, ready->data_uuid);
@@ -37,6 +37,7 @@ static void s_encode_ready (writer_t *out, const message_ready_t *ready)
     writer_text (out, ready->host);
     writer_uint (out, ready->port);
     writer_text (out, ready->peer_endpoint);
+    writer_uint (out, ready->epoch);
 }
 
 void message_encode (writer_t *out, const message_t *message)
@@ -168,6 +169,7 @@ static void s_decode_ready (fields_t *fields, message_ready_t *ready)
     s_bytes (fields, &ready->host, KV_HOST_BYTES_MAX);
     s_uint (fields, &ready->port);
     s_bytes (fields, &ready->peer_endpoint, KV_ENDPOINT_BYTES_MAX);
+    s_uint (fields, &ready->epoch);
 }
 
 /* A flat array of pairs, each checked: two strings, or two whole numbers. */

@@ -34,6 +34,7 @@ typedef struct {
     kv_slice_t host;             /* where its direct door is advertised */
     uint64_t port;               /* 0: no direct door */
     kv_slice_t peer_endpoint;    /* its peers' door; empty: none */
+    uint64_t epoch;              /* the highest of its data; 0: it has none */
 } message_ready_t;
 
 typedef struct {

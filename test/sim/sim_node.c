@@ -105,6 +105,7 @@ static void s_call (sim_node_t *self)
                   .wire_max = KV_WIRE_VERSION_MAX,
                   .disk_min = KV_DISK_VERSION_MIN,
                   .disk_max = KV_DISK_VERSION_MAX,
+                  .epoch = executor_highest_epoch (self->executor),
                   .host = kv_slice_text ("localhost"),
                   .port = 7100}};
     s_send_message (self->control, &ready);

@@ -52,6 +52,12 @@ SHELLS = [
     "node/kvdb_node.h",
     "broker/broker_options.[ch]",  # and what they give it
     "node/node_options.[ch]",
+    "node/node_parts.h",       # the node actor's own parts
+    "node/node_control.c",
+    "node/node_requests.c",
+    "node/outbox.[ch]",        # what leaves the node
+    "node/persistence.[ch]",   # its log and snapshots, with their threads
+    "node/snapshotter.[ch]",
 ]
 SHELL_NAMES = ["*_actor.c", "*_actor.h", "*_main.c"]
 PURE_FOLDERS = {"schema", "actors", "node", "broker"}

@@ -153,6 +153,16 @@ static void s_remove_broker (const char *folder)
 
 /* ---- the process ------------------------------------------------------------------------------- */
 
+/* Removes a data directory of a node, which holds its log as well. */
+static void s_remove_node (const char *folder)
+{
+    zdir_t *files = zdir_new (folder, NULL);
+    assert_non_null (files);
+    zdir_remove (files, true);
+    zdir_destroy (&files);
+    assert_int_not_equal (access (folder, F_OK), 0);
+}
+
 typedef struct {
     struct sigaction handlers[SIGNALS + 1];
     sigset_t mask;
@@ -446,8 +456,7 @@ static void test_a_cluster_is_known_again_by_its_folder (void **state)
     zactor_destroy (&node);
     zactor_destroy (&broker);
     s_remove_broker (folder);
-    s_unlink (other, "identity");
-    assert_int_equal (rmdir (other), 0);
+    s_remove_node (other);
 }
 
 static void test_failures_are_told_and_the_process_lives_on (void **state)

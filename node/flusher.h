@@ -1,4 +1,4 @@
-/* durability - when the log is to be synced, and which replies may leave: the flush policies, apart
+/* flusher - when the log is to be synced, and which replies may leave: the flush policies, apart
  * from files and threads.
  *
  *   always    a reply leaves once what it tells of is durable; a sync is asked for after each write
@@ -10,12 +10,12 @@
  *   Y1  durable <= written.
  *   Y2  under always and interval, a sync is under way or about to be asked for whenever something is
  *       written that is not durable.
- *   Y3  what durability_oldest_ms tells is never younger than the oldest write that is not durable.
+ *   Y3  what flusher_oldest_ms tells is never younger than the oldest write that is not durable.
  *
  * "Written" is when write(2) has returned: that much survives the process under every policy.
  * Pure: time comes in, in milliseconds on a clock that never goes back. Owner: the node's thread. */
-#ifndef KVDB_NODE_DURABILITY_H
-#define KVDB_NODE_DURABILITY_H
+#ifndef KVDB_NODE_FLUSHER_H
+#define KVDB_NODE_FLUSHER_H
 
 #include "schema/status.h"
 
@@ -29,41 +29,41 @@ typedef enum { FLUSH_ALWAYS, FLUSH_INTERVAL, FLUSH_NEVER, FLUSH_OFF } flush_poli
 bool flush_policy_read (const char *name, flush_policy_t *policy);
 const char *flush_policy_name (flush_policy_t policy);
 
-enum { DURABILITY_MARKS = 64 };
+enum { FLUSHER_MARKS = 64 };
 
 /* What was written in one stretch of time. */
 typedef struct {
     int64_t first_ms;
     uint64_t lsn; /* behind it */
-} durability_mark_t;
+} flusher_mark_t;
 
 typedef struct {
     flush_policy_t policy; /* not FLUSH_OFF: then there is no log */
     int64_t interval_ms;   /* FLUSH_INTERVAL: 1 or more */
     uint64_t written, durable;
     uint64_t asked;  /* the last sync asked for; under way while durable < asked */
-    uint64_t wanted; /* on demand, by durability_demand */
+    uint64_t wanted; /* on demand, by flusher_demand */
     int64_t asked_ms;
-    durability_mark_t marks[DURABILITY_MARKS]; /* of what is not durable, oldest first */
+    flusher_mark_t marks[FLUSHER_MARKS]; /* of what is not durable, oldest first */
     uint32_t mark_count;
-} durability_t;
+} flusher_t;
 
 /* Of a log that is durable up to `lsn`. */
-durability_t durability_make (flush_policy_t policy, int64_t interval_ms, uint64_t lsn);
+flusher_t flusher_make (flush_policy_t policy, int64_t interval_ms, uint64_t lsn);
 
-void durability_on_written (durability_t *self, uint64_t lsn, int64_t now_ms);
-void durability_on_durable (durability_t *self, uint64_t lsn);
+void flusher_on_written (flusher_t *self, uint64_t lsn, int64_t now_ms);
+void flusher_on_durable (flusher_t *self, uint64_t lsn);
 
 /* Under any policy: sync up to `lsn` as soon as possible (SAVE, a stop, an epoch that opens). */
-void durability_demand (durability_t *self, uint64_t lsn);
+void flusher_demand (flusher_t *self, uint64_t lsn);
 
 /* Whether a sync is to be asked for now: then up to where. It counts as asked for. */
-bool durability_ask (durability_t *self, int64_t now_ms, uint64_t *lsn);
+bool flusher_ask (flusher_t *self, int64_t now_ms, uint64_t *lsn);
 
 /* Replies that wait for lsns up to this one may leave; UINT64_MAX: all. */
-uint64_t durability_releasable (const durability_t *self, int64_t now_ms);
+uint64_t flusher_releasable (const flusher_t *self, int64_t now_ms);
 
 /* For how long the oldest write that is not durable has been waiting; 0: there is none. */
-int64_t durability_lag_ms (const durability_t *self, int64_t now_ms);
+int64_t flusher_lag_ms (const flusher_t *self, int64_t now_ms);
 
 #endif

@@ -1,4 +1,4 @@
-#include "node/durability.h"
+#include "node/flusher.h"
 
 #include <string.h>
 
@@ -29,11 +29,11 @@ const char *flush_policy_name (flush_policy_t policy)
     return s_names[policy];
 }
 
-durability_t durability_make (flush_policy_t policy, int64_t interval_ms, uint64_t lsn)
+flusher_t flusher_make (flush_policy_t policy, int64_t interval_ms, uint64_t lsn)
 {
     KV_ASSERT (policy != FLUSH_OFF);
     KV_ASSERT (interval_ms >= 1);
-    return (durability_t){
+    return (flusher_t){
         .policy = policy,
         .interval_ms = interval_ms,
         .written = lsn,
@@ -43,22 +43,22 @@ durability_t durability_make (flush_policy_t policy, int64_t interval_ms, uint64
     };
 }
 
-void durability_on_written (durability_t *self, uint64_t lsn, int64_t now_ms)
+void flusher_on_written (flusher_t *self, uint64_t lsn, int64_t now_ms)
 {
     KV_ASSERT (lsn >= self->written);
     if (lsn == self->written)
         return;
     self->written = lsn;
-    durability_mark_t *last = self->mark_count ? &self->marks[self->mark_count - 1] : NULL;
+    flusher_mark_t *last = self->mark_count ? &self->marks[self->mark_count - 1] : NULL;
     int64_t stretch_ms = self->interval_ms / STRETCHES_PER_INTERVAL;
     bool within = last && now_ms - last->first_ms <= stretch_ms;
-    if (within || self->mark_count == DURABILITY_MARKS)
+    if (within || self->mark_count == FLUSHER_MARKS)
         last->lsn = lsn; // Y3: a longer stretch looks older than its end is
     else
-        self->marks[self->mark_count++] = (durability_mark_t){now_ms, lsn};
+        self->marks[self->mark_count++] = (flusher_mark_t){now_ms, lsn};
 }
 
-void durability_on_durable (durability_t *self, uint64_t lsn)
+void flusher_on_durable (flusher_t *self, uint64_t lsn)
 {
     KV_ASSERT (lsn <= self->written); // Y1
     if (lsn <= self->durable)
@@ -73,14 +73,14 @@ void durability_on_durable (durability_t *self, uint64_t lsn)
     memmove (self->marks, self->marks + gone, self->mark_count * sizeof self->marks[0]);
 }
 
-void durability_demand (durability_t *self, uint64_t lsn)
+void flusher_demand (flusher_t *self, uint64_t lsn)
 {
     KV_ASSERT (lsn <= self->written);
     if (lsn > self->wanted)
         self->wanted = lsn;
 }
 
-static bool s_is_due (const durability_t *self, int64_t now_ms)
+static bool s_is_due (const flusher_t *self, int64_t now_ms)
 {
     if (self->wanted > self->asked)
         return true;
@@ -95,7 +95,7 @@ static bool s_is_due (const durability_t *self, int64_t now_ms)
     return false;
 }
 
-bool durability_ask (durability_t *self, int64_t now_ms, uint64_t *lsn)
+bool flusher_ask (flusher_t *self, int64_t now_ms, uint64_t *lsn)
 {
     if (self->written == self->asked || !s_is_due (self, now_ms))
         return false;
@@ -105,17 +105,17 @@ bool durability_ask (durability_t *self, int64_t now_ms, uint64_t *lsn)
     return true;
 }
 
-int64_t durability_lag_ms (const durability_t *self, int64_t now_ms)
+int64_t flusher_lag_ms (const flusher_t *self, int64_t now_ms)
 {
     return self->mark_count ? now_ms - self->marks[0].first_ms : 0;
 }
 
-uint64_t durability_releasable (const durability_t *self, int64_t now_ms)
+uint64_t flusher_releasable (const flusher_t *self, int64_t now_ms)
 {
     switch (self->policy) {
     case FLUSH_ALWAYS: return self->durable;
     case FLUSH_INTERVAL:
-        return durability_lag_ms (self, now_ms) > self->interval_ms ? self->durable : UINT64_MAX;
+        return flusher_lag_ms (self, now_ms) > self->interval_ms ? self->durable : UINT64_MAX;
     case FLUSH_NEVER:
     case FLUSH_OFF: break;
     }
