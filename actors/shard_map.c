@@ -61,6 +61,16 @@ void shard_map_renew (shard_map_t *self, uint32_t node, uint64_t above)
     }
 }
 
+uint64_t shard_map_least_epoch (const shard_map_t *self, uint32_t node)
+{
+    uint64_t least = UINT64_MAX;
+    for (uint32_t shard = 0; shard < self->shards; shard++) {
+        if (self->owners[shard] == node && self->epochs[shard] < least)
+            least = self->epochs[shard];
+    }
+    return least;
+}
+
 void shard_map_load (shard_map_t *self, const uint16_t *owners, uint64_t epoch)
 {
     for (uint32_t shard = 0; shard < self->shards; shard++) {

@@ -30,6 +30,9 @@ void shard_map_assign (shard_map_t *self, uint32_t shard, uint32_t node);
 /* Gives a node's shards to it anew, under one epoch that is also above `above`. */
 void shard_map_renew (shard_map_t *self, uint32_t node, uint64_t above);
 
+/* The least epoch of a node's shards; UINT64_MAX: it owns none. */
+uint64_t shard_map_least_epoch (const shard_map_t *self, uint32_t node);
+
 /* Takes over a placement learned from elsewhere: `owners` names a node of this map per shard. Every
  * shard gets the epoch. */
 void shard_map_load (shard_map_t *self, const uint16_t *owners, uint64_t epoch);

@@ -190,19 +190,22 @@ static bool s_is_lane (const lane_t *lane, kv_slice_t identity)
     return lane->size > 0 && kv_slice_equal (kv_slice (lane->bytes, lane->size), identity);
 }
 
-static void s_send (coordinator_t *self, const lane_t *lane, writer_t *message)
+/* Takes the message. */
+static void s_send (coordinator_t *self, const lane_t *lane, blob_t **message)
 {
     coordinator_effect_t *effect = s_push (self);
     effect->kind = COORDINATOR_SEND;
     effect->lane = *lane;
-    effect->body = blob_from_writer (message);
+    effect->body = *message;
+    *message = NULL;
 }
 
 static void s_send_message (coordinator_t *self, const lane_t *lane, const message_t *message)
 {
     writer_t out = writer_make (SIZE_MAX);
     message_encode (&out, message);
-    s_send (self, lane, &out);
+    blob_t *body = blob_from_writer (&out);
+    s_send (self, lane, &body);
 }
 
 static void s_send_reason (coordinator_t *self, const lane_t *lane, message_type_t type,
@@ -223,7 +226,7 @@ static void s_send_welcome (coordinator_t *self, const lane_t *lane)
     s_send_message (self, lane, &message);
 }
 
-static void s_send_shards (coordinator_t *self, const lane_t *lane)
+static blob_t *s_shards (const coordinator_t *self)
 {
     const shard_map_t *map = self->options.map;
     writer_t out = writer_make (SIZE_MAX);
@@ -244,7 +247,27 @@ static void s_send_shards (coordinator_t *self, const lane_t *lane)
         writer_uint (&out, map->epochs[shard]);
         writer_uint (&out, map->owners[shard]);
     }
-    s_send (self, lane, &out);
+    return blob_from_writer (&out);
+}
+
+static void s_send_shards (coordinator_t *self, const lane_t *lane)
+{
+    blob_t *shards = s_shards (self);
+    s_send (self, lane, &shards);
+}
+
+/* The others: an epoch has risen, and they name it to clients (MOVED). */
+static void s_send_shards_to_others (coordinator_t *self, uint32_t joined)
+{
+    blob_t *shards = s_shards (self);
+    for (uint32_t i = 0; i < self->node_count; i++) {
+        blob_t *copy = NULL;
+        if (i == joined || self->nodes[i].control.size == 0)
+            continue;
+        copy = blob_ref (shards);
+        s_send (self, &self->nodes[i].control, &copy);
+    }
+    blob_unref (&shards);
 }
 
 /* ---- what is received ---------------------------------------------------------------------- */
@@ -334,10 +357,18 @@ static void s_join (coordinator_t *self, uint32_t index, kv_slice_t identity,
     node->data = (lane_t){0};
     node->incarnation = ready->incarnation;
     memcpy (node->data_uuid, ready->data_uuid.data, KV_UUID_BYTES);
-    if (!same)
-        shard_map_renew (self->options.map, index, ready->epoch); // K7
     node->ready_ms = now_ms;
     s_apply (self, index, EVENT_READY);
+}
+
+/* K7. A process may have been given an epoch by the broker before, and tell of it only now. */
+static void s_renew (coordinator_t *self, uint32_t index, bool is_new, uint64_t epoch)
+{
+    shard_map_t *map = self->options.map;
+    if (!is_new && epoch <= shard_map_least_epoch (map, index))
+        return;
+    shard_map_renew (map, index, epoch);
+    s_send_shards_to_others (self, index);
 }
 
 static void s_ready (coordinator_t *self, kv_slice_t identity, const message_ready_t *ready,
@@ -358,7 +389,9 @@ static void s_ready (coordinator_t *self, kv_slice_t identity, const message_rea
         s_send_reason (self, &lane, MESSAGE_REFUSED, status, text);
         return;
     }
+    bool is_new = self->nodes[index].incarnation != ready->incarnation;
     s_join (self, index, identity, ready, now_ms);
+    s_renew (self, index, is_new, ready->epoch);
     s_send_welcome (self, &lane);
     s_send_shards (self, &lane);
 }

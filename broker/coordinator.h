@@ -30,6 +30,7 @@
  *
  *   K7  a process that joins for the first time gets its shards under a new epoch, which is above every
  *       epoch of its data, and of anything this broker has given: no position is ever given twice (R6).
+ *       So does one whose data has an epoch that only another broker can have given. All are told.
  *
  * Owner: the broker's thread. */
 #ifndef KVDB_BROKER_COORDINATOR_H

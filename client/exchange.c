@@ -86,6 +86,9 @@ bool exchange_wants (const exchange_t *self, uint32_t place)
 
 void exchange_set_open (exchange_t *self, uint32_t place, bool open)
 {
+    /* It may be another broker by now, whose epochs have begun anew. */
+    if (place == EXCHANGE_SEED && open && !self->places[place]->open && self->map)
+        self->map->epoch = 0;
     self->places[place]->open = open;
     if (open)
         self->places[place]->wanted_ms = 0;

@@ -147,7 +147,8 @@ static void s_welcome (sim_node_t *self, const message_welcome_t *welcome)
         s_end_itself (self, true, "its identity could not be written");
 }
 
-static void s_own_shards (sim_node_t *self, const message_shards_t *shards)
+/* False: it begins anew. */
+static bool s_own_shards (sim_node_t *self, const message_shards_t *shards)
 {
     char ids[KV_NODES_MAX][KV_NODE_ID_BYTES_MAX + 1];
     char endpoints[KV_NODES_MAX][KV_ENDPOINT_BYTES_MAX + 1];
@@ -155,7 +156,7 @@ static void s_own_shards (sim_node_t *self, const message_shards_t *shards)
     for (uint32_t i = 0; i < shards->node_count; i++) {
         kv_slice_t id, endpoint;
         if (reader_bytes (&at, &id) || reader_bytes (&at, &endpoint))
-            return;
+            return false;
         snprintf (ids[i], sizeof ids[i], "%.*s", (int)id.size, (const char *)id.data);
         snprintf (endpoints[i], sizeof endpoints[i], "%.*s", (int)endpoint.size,
                   (const char *)endpoint.data);
@@ -164,22 +165,24 @@ static void s_own_shards (sim_node_t *self, const message_shards_t *shards)
     for (uint32_t shard = 0; shard < shards->shard_count; shard++) {
         uint64_t epoch, owner;
         if (reader_uint (&at, &epoch) || reader_uint (&at, &owner) || owner >= shards->node_count)
-            return;
+            return false;
         if (strcmp (ids[owner], self->id) != 0)
             executor_disown (self->executor, shard);
-        else if (executor_own (self->executor, shard, epoch))
-            sim_fail (self->options.sim, "epochs",
-                      "%s is given shard %u under an epoch that is not above its own", self->name,
-                      shard);
+        else if (executor_own (self->executor, shard, epoch)) {
+            s_call_again (self); /* it has an epoch of the broker before, and will tell */
+            return false;
+        }
         executor_set_owner (self->executor, shard, ids[owner], endpoints[owner], epoch);
     }
+    return true;
 }
 
 static void s_shards (sim_node_t *self, const message_shards_t *shards)
 {
     if (!self->welcomed || shards->shard_count != self->options.shards)
         return;
-    s_own_shards (self, shards);
+    if (!s_own_shards (self, shards))
+        return;
     self->epoch = shards->epoch;
     if (self->serving)
         return;

@@ -72,6 +72,33 @@ static void test_random_moves (void **state)
     }
 }
 
+static void test_renewal_is_above_all_epochs (void **state)
+{
+    (void)state;
+    shard_map_t *map = shard_map_new (7, 3);
+    shard_map_renew (map, 1, 0);
+    assert_int_equal (map->epoch, 2); // M2
+    shard_map_renew (map, 0, 41);
+    assert_int_equal (map->epoch, 42);
+    shard_map_renew (map, 1, 5);
+    assert_int_equal (map->epoch, 43);
+    const uint64_t epochs[] = {42, 43, 1, 42, 43, 1, 42};
+    for (uint32_t shard = 0; shard < 7; shard++)
+        assert_int_equal (map->epochs[shard], epochs[shard]);
+    s_check (map);
+    shard_map_learn (map, 3, 0, 17);
+    assert_int_equal (shard_map_least_epoch (map, 0), 17);
+    assert_int_equal (shard_map_least_epoch (map, 1), 43);
+    assert_int_equal (shard_map_least_epoch (map, 2), 1);
+    shard_map_destroy (&map);
+    map = shard_map_new (1, 3);
+    assert_true (shard_map_least_epoch (map, 2) == UINT64_MAX);
+    shard_map_renew (map, 2, 8); /* who owns nothing */
+    assert_int_equal (map->epoch, 9);
+    assert_int_equal (map->epochs[0], 1);
+    shard_map_destroy (&map);
+}
+
 static void test_learnt_placement_is_indexed (void **state)
 {
     (void)state;
@@ -96,6 +123,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_home_placement),
         cmocka_unit_test (test_random_moves),
+        cmocka_unit_test (test_renewal_is_above_all_epochs),
         cmocka_unit_test (test_learnt_placement_is_indexed),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* Goal: the coordinator does what coordinator.h says: every (state, event), K1 to K6.
+/* Goal: the coordinator does what coordinator.h says: every (state, event), K1 to K7.
  * Method: the test is the nodes; it writes their messages, and reads effects as text:
  *   "OPEN 0;" "HOLD 0;" "LOST 0;" "LEFT 0;" and "lane<-MESSAGE;" for what is sent. */
 #include <setjmp.h>
@@ -437,6 +437,66 @@ static void test_another_process_is_welcome_once_the_connection_has_ended (void 
     assert_string_equal (s_effects (bed), "c<-DISCONNECT;LEFT 0;x<-WELCOME;x<-SHARDS;");
 }
 
+/* Says READY; returns the epoch that the node's shards then have. */
+static uint64_t s_epoch_of (bed_t *bed, uint32_t node, uint64_t incarnation, uint64_t epoch)
+{
+    static const char *const ids[] = {"n0", "n1", "n2"};
+    static const char *const lanes[] = {"c", "c1", "c2"};
+    message_t message = s_ready_message (ids[node], incarnation);
+    message.ready.epoch = epoch;
+    s_say (bed, lanes[node], &message);
+    for (uint32_t shard = node; shard < bed->map->shards; shard += 3)
+        assert_int_equal (bed->map->epochs[shard], bed->map->epochs[node]);
+    return bed->map->epochs[node];
+}
+
+static void test_each_process_gets_its_shards_under_a_new_epoch (void **state)
+{
+    bed_t *bed = *state; // K7
+    assert_int_equal (s_epoch_of (bed, 0, 1, 0), 2);
+    assert_string_equal (s_effects (bed), "c<-WELCOME;c<-SHARDS;");
+    assert_int_equal (s_epoch_of (bed, 1, 1, 0), 3);
+    assert_string_equal (s_effects (bed), "c<-SHARDS;c1<-WELCOME;c1<-SHARDS;");
+    assert_int_equal (s_epoch_of (bed, 0, 1, 2), 2); /* the same process, which has it by now */
+    assert_string_equal (s_effects (bed), "c<-WELCOME;c<-SHARDS;");
+    s_gone (bed, "c");
+    assert_string_equal (s_effects (bed), "LEFT 0;");
+    assert_int_equal (s_epoch_of (bed, 0, 1, 2), 2); /* on another connection */
+    assert_string_equal (s_effects (bed), "c<-WELCOME;c<-SHARDS;");
+    s_gone (bed, "c");
+    assert_int_equal (s_epoch_of (bed, 0, 2, 2), 4); /* started again: above all there were */
+    assert_int_equal (s_epoch_of (bed, 2, 1, 1000), 1001);
+    assert_int_equal (bed->map->epoch, 1001);
+    assert_int_equal (bed->map->epochs[1], 3);
+}
+
+static void test_epochs_of_a_former_broker_are_passed (void **state)
+{
+    bed_t *bed = *state; // K7
+    assert_int_equal (s_epoch_of (bed, 0, 1, 700), 701);
+    assert_int_equal (s_epoch_of (bed, 1, 1, 3), 702);
+    (void)s_effects (bed);
+    /* What the former broker said comes late: READY told of no epoch, and then of a high one. */
+    assert_int_equal (s_epoch_of (bed, 2, 1, 0), 703);
+    assert_string_equal (s_effects (bed), "c<-SHARDS;c1<-SHARDS;c2<-WELCOME;c2<-SHARDS;");
+    assert_int_equal (s_epoch_of (bed, 2, 1, 900), 901);
+    assert_string_equal (s_effects (bed), "c<-SHARDS;c1<-SHARDS;c2<-WELCOME;c2<-SHARDS;");
+    assert_int_equal (s_epoch_of (bed, 2, 1, 901), 901);
+    assert_string_equal (s_effects (bed), "c2<-WELCOME;c2<-SHARDS;");
+    assert_int_equal (bed->map->epochs[0], 701);
+}
+
+static void test_an_epoch_that_cannot_be_is_refused (void **state)
+{
+    bed_t *bed = *state;
+    assert_int_equal (s_epoch_of (bed, 0, 1, UINT64_C (1) << 24), 1);
+    assert_string_equal (s_effects (bed), "c<-REFUSED;");
+    assert_int_equal (bed->refused_with, KV_CORRUPT);
+    assert_int_equal (s_epoch_of (bed, 0, 1, UINT64_MAX), 1);
+    assert_string_equal (s_effects (bed), "c<-REFUSED;");
+    assert_int_equal (bed->map->epoch, 1);
+}
+
 static void test_strangers_are_refused (void **state)
 {
     bed_t *bed = *state; // K3
@@ -557,7 +617,7 @@ static void test_nodes_do_not_mix (void **state)
     s_up (bed);
     s_ready (bed, "c1", "n1", 1); /* incarnations need not differ between nodes */
     s_attach (bed, "d1", "n1", 1);
-    assert_string_equal (s_effects (bed), "c1<-WELCOME;c1<-SHARDS;OPEN 1;");
+    assert_string_equal (s_effects (bed), "c<-SHARDS;c1<-WELCOME;c1<-SHARDS;OPEN 1;"); // K7
     assert_true (coordinator_data (bed->coordinator, kv_slice_text ("d1"), &node, bed->now_ms));
     assert_int_equal (node, 1);
     s_gone (bed, "d1");
@@ -808,6 +868,9 @@ int main (void)
         CASE (test_welcome_and_shards_say_what_the_cluster_is_like),
         CASE (test_another_process_is_refused_until_the_first_is_silent),
         CASE (test_another_process_is_welcome_once_the_connection_has_ended),
+        CASE (test_each_process_gets_its_shards_under_a_new_epoch),
+        CASE (test_epochs_of_a_former_broker_are_passed),
+        CASE (test_an_epoch_that_cannot_be_is_refused),
         CASE (test_strangers_are_refused),
         CASE (test_versions_must_meet),
         CASE (test_node_that_never_attaches_is_told_to_begin_again),

@@ -228,6 +228,7 @@ typedef struct {
     bool refusing; /* servers refuse whole requests */
     bool lenient;  /* and go on with others, so that there is no order (see E3) */
     size_t ok, unavailable, unknown, retry;
+    size_t misdirected; /* commands that came to a node that does not own their shard */
 } world_t;
 
 static uint32_t s_below (world_t *world, uint32_t most)
@@ -329,6 +330,7 @@ static void s_execute (world_t *world, uint32_t node, const command_t *command, 
         uint32_t shard = kv_shard_of (command->argv[command_key_index (command, i)], SHARDS);
         if (world->servers[node + 1].amnesia || world->owners[shard] != node) {
             s_write_moved (world, out, shard, !world->servers[node + 1].amnesia);
+            world->misdirected++;
             return;
         }
         if (world->servers[node + 1].frozen[shard]) {
@@ -559,6 +561,61 @@ static void s_happen (world_t *world, bool mischief)
     s_touch_down (world);
 }
 
+static void s_fly_one_by_one (world_t *world, uint32_t flights)
+{
+    for (uint32_t i = 0; i < flights; i++) {
+        s_take_off (world);
+        for (uint32_t step = 0; step < 100 * STEPS && world->flying; step++)
+            s_happen (world, false);
+        assert_int_equal (world->flying, 0); // E1
+    }
+}
+
+static void s_end_world (world_t *world)
+{
+    for (uint32_t i = 0; i <= NODES; i++) {
+        s_empty (&world->servers[i].in);
+        s_empty (&world->servers[i].out);
+    }
+    exchange_destroy (&world->exchange);
+    free (world);
+}
+
+/* The cluster is stopped and another one started in its place: its epochs are lower, and its owners
+ * others. */
+static void test_exchange_follows_a_broker_that_begins_anew (void **state)
+{
+    (void)state;
+    world_t *world = calloc (1, sizeof *world);
+    assert_non_null (world);
+    world->random = 12345;
+    world->lenient = true;
+    world->exchange = s_new (true, 1);
+    world->epoch = 50;
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        world->owners[i] = (uint16_t)(i % NODES);
+        world->epochs[i] = 50;
+    }
+    for (uint32_t i = 0; i <= NODES; i++)
+        world->servers[i].up = true;
+    s_fly_one_by_one (world, 20);
+    assert_int_equal (world->misdirected, 0);
+    for (uint32_t i = 0; i <= NODES; i++) {
+        s_break (world, i);
+        world->servers[i].up = true;
+    }
+    world->epoch = 3;
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        world->owners[i] = (uint16_t)((i + 1) % NODES);
+        world->epochs[i] = 3;
+    }
+    s_fly_one_by_one (world, 20);
+    size_t before = world->misdirected;
+    s_fly_one_by_one (world, 20);
+    assert_int_equal (world->misdirected, before);
+    s_end_world (world);
+}
+
 static void s_sum_up (size_t sums[4], const world_t *world)
 {
     sums[0] += world->ok;
@@ -593,12 +650,7 @@ static void s_run_world (uint64_t seed, uint32_t kind, size_t sums[4])
     assert_int_equal (world->flying, 0); // E1
     assert_true (world->ok > 0);
     s_sum_up (sums, world);
-    for (uint32_t i = 0; i <= NODES; i++) {
-        s_empty (&world->servers[i].in);
-        s_empty (&world->servers[i].out);
-    }
-    exchange_destroy (&world->exchange);
-    free (world);
+    s_end_world (world);
 }
 
 static void test_exchange_survives_a_world_of_mischief (void **state)
@@ -625,6 +677,7 @@ int main (void)
         cmocka_unit_test (test_exchange_slow_part_does_not_hold_others),
         cmocka_unit_test (test_exchange_refusal_of_merged_requests_takes_them_apart),
         cmocka_unit_test (test_exchange_times_out_and_forgets),
+        cmocka_unit_test (test_exchange_follows_a_broker_that_begins_anew),
         cmocka_unit_test (test_exchange_survives_a_world_of_mischief),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
