@@ -164,6 +164,8 @@ kv_status_t executor_own (executor_t *self, uint32_t shard, uint64_t epoch)
         return KV_OK;
     if (there && epoch <= shard_epoch (there))
         return KV_BAD_VALUE;
+    if (self->host.sink && self->host.sink->room (self->host.sink->context) < SHARD_OPEN_BYTES)
+        return KV_DISK_FULL;
     if (!owned)
         owned = s_take (self, shard, epoch);
     if (epoch > shard_epoch (owned))

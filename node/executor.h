@@ -45,7 +45,7 @@ void executor_destroy (executor_t **self_p);
 
 /* Starts owning a shard, with what is kept of it, under an epoch, which a record opens (R8); nothing
  * changes if it is owned under that epoch already. KV_BAD_VALUE: the epoch is not above the one that the
- * shard had. */
+ * shard had. KV_DISK_FULL: the log has no space for the record. */
 KV_CHECK_RESULT kv_status_t executor_own (executor_t *self, uint32_t shard, uint64_t epoch);
 
 /* Stops owning it, and keeps its data. */

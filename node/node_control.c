@@ -135,22 +135,23 @@ static void s_welcome (node_t *self, const message_welcome_t *welcome)
         node_end (self, true, why);
 }
 
-/* False: it has ended. */
+/* False: it says READY again. The broker's word may have crossed that of one before it, which had given a
+ * higher epoch already: READY tells of that. */
 static bool s_own (node_t *self, uint32_t shard, uint64_t epoch)
 {
-    char why[128];
-    if (executor_own (self->executor, shard, epoch) == KV_OK)
+    kv_status_t status = executor_own (self->executor, shard, epoch);
+    if (status == KV_OK)
         return true;
-    snprintf (
-        why, sizeof why,
-        "the broker gave shard %" PRIu32 " epoch %" PRIu64
-        ", which is not above the one it had; the broker has lost its data, or is another one",
-        shard, epoch);
-    node_end (self, true, why);
+    log_event (self->log, KV_LOG_WARN,
+               "event=epoch_refused shard=%" PRIu32 " epoch=%" PRIu64 " highest=%" PRIu64
+               " reason=%s",
+               shard, epoch, executor_highest_epoch (self->executor), kv_status_name (status));
+    node_call_again (self);
     return false;
 }
 
-static void s_own_shards (node_t *self, const message_shards_t *shards)
+/* False: it begins anew. */
+static bool s_own_shards (node_t *self, const message_shards_t *shards)
 {
     char ids[KV_NODES_MAX][KV_NODE_ID_BYTES_MAX + 1];
     char endpoints[KV_NODES_MAX][KV_ENDPOINT_BYTES_MAX + 1];
@@ -158,7 +159,7 @@ static void s_own_shards (node_t *self, const message_shards_t *shards)
     for (uint32_t i = 0; i < shards->node_count; i++) {
         kv_slice_t id, endpoint;
         if (reader_bytes (&at, &id) || reader_bytes (&at, &endpoint))
-            return;
+            return false;
         snprintf (ids[i], sizeof ids[i], "%.*s", (int)id.size, (const char *)id.data);
         snprintf (endpoints[i], sizeof endpoints[i], "%.*s", (int)endpoint.size,
                   (const char *)endpoint.data);
@@ -167,13 +168,14 @@ static void s_own_shards (node_t *self, const message_shards_t *shards)
     for (uint32_t shard = 0; shard < shards->shard_count; shard++) {
         uint64_t epoch, owner;
         if (reader_uint (&at, &epoch) || reader_uint (&at, &owner) || owner >= shards->node_count)
-            return;
+            return false;
         if (!streq (ids[owner], self->options->id))
             executor_disown (self->executor, shard);
         else if (!s_own (self, shard, epoch))
-            return;
+            return false;
         executor_set_owner (self->executor, shard, ids[owner], endpoints[owner], epoch);
     }
+    return true;
 }
 
 /* Whether the log has space for the records that open all epochs. */
@@ -187,11 +189,13 @@ static void s_shards (node_t *self, const message_shards_t *shards)
 {
     if (!self->welcomed || shards->shard_count != self->options->shards)
         return;
-    if (!node_may_open (self)) {
+    /* One that serves already is told of others' epochs, and opens none. */
+    if (!self->serving && !node_may_open (self)) {
         node_call_again (self); /* until there is */
         return;
     }
-    s_own_shards (self, shards);
+    if (!s_own_shards (self, shards))
+        return;
     self->epoch = shards->epoch;
     if (self->serving || self->ended)
         return;
