@@ -1,7 +1,7 @@
 /* wal_actor - the thread that runs a wal_keeper: it syncs while the node's thread goes on.
  *
  *   in                                      out
- *     PREPARE bytes: have so much spare       SEGMENT  one is ready
+ *     PREPARE bytes: make so much spare       SEGMENT  one is ready
  *       ahead of the current segment          FULL     the disk has no room; it tries again every
  *     SEAL number, end_lsn                             WAL_RETRY_MS, and SEGMENT tells that it has
  *     SYNC lsn, number                        DURABLE  lsn: one sync for all SYNCs that had come

@@ -273,15 +273,24 @@ kv_status_t persistence_load (persistence_t *self, int64_t until_us)
 
 /* ---- space ------------------------------------------------------------------------------------- */
 
+/* What is wanted is `bytes`, and some segment ahead in any case. */
 bool persistence_has_room (persistence_t *self, uint64_t bytes)
 {
-    uint64_t spare_wanted =
-        bytes > self->options.segment_bytes ? bytes : self->options.segment_bytes;
-    if (wal_spare_bytes (self->wal) < spare_wanted && self->asked_bytes < spare_wanted) {
-        s_tell_actor (self, (wal_message_t){.type = WAL_PREPARE, .bytes = spare_wanted});
-        self->asked_bytes = spare_wanted;
+    uint64_t spare = wal_spare_bytes (self->wal);
+    if (spare + self->asked_bytes < bytes || spare + self->asked_bytes == 0) {
+        self->asked_bytes = bytes > spare ? bytes - spare : 1;
+        s_tell_actor (self, (wal_message_t){.type = WAL_PREPARE, .bytes = self->asked_bytes});
     }
     return wal_room (self->wal) >= bytes || self->disk_full; // Q4
+}
+
+/* The actor counts in the same way. */
+static void s_on_segment (persistence_t *self, const wal_segment_t *segment)
+{
+    uint64_t usable = segment->bytes - segment->offset;
+    self->asked_bytes -= usable < self->asked_bytes ? usable : self->asked_bytes;
+    wal_add_segment (self->wal, segment);
+    (void)persistence_has_room (self, 1);
 }
 
 uint64_t persistence_room (const persistence_t *self)
@@ -376,9 +385,7 @@ static void s_on_message (persistence_t *self, const wal_message_t *message)
 {
     switch (message->type) {
     case WAL_SEGMENT:
-        wal_add_segment (self->wal, &message->segment);
-        if (wal_spare_bytes (self->wal) >= self->asked_bytes)
-            self->asked_bytes = 0;
+        s_on_segment (self, &message->segment);
         s_set_disk_full (self, false, "");
         return;
     case WAL_FULL: s_set_disk_full (self, true, message->error.text); return;
