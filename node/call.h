@@ -27,6 +27,8 @@ typedef struct {
 
 typedef void (command_fn) (call_t *call);
 
+enum { CALL_FLOAT_TEXT_BYTES = 5120 /* the longest number INCRBYFLOAT writes */ };
+
 /* One for each command a node serves; the table is in executor.c. */
 command_fn command_all, command_append, command_bgsave, command_lastsave, command_copy,
     command_dbsize, command_decr, command_decrby, command_del, command_delifeq, command_exists,

@@ -162,7 +162,7 @@ kv_status_t executor_own (executor_t *self, uint32_t shard, uint64_t epoch)
     const shard_t *there = owned ? owned : self->kept[shard];
     if (owned && epoch == shard_epoch (owned))
         return KV_OK;
-    if (there && epoch <= shard_epoch (there))
+    if (epoch == 0 || epoch > KV_EPOCH_MAX || (there && epoch <= shard_epoch (there)))
         return KV_BAD_VALUE;
     if (self->host.sink && self->host.sink->room (self->host.sink->context) < SHARD_OPEN_BYTES)
         return KV_DISK_FULL;
@@ -350,11 +350,13 @@ static bool s_make_room (executor_t *self, size_t budget)
 
 /* ---- space in the log ---------------------------------------------------------------------- */
 
-/* The size of the entry that a command copies, or 0. */
-static uint64_t s_copied_bytes (executor_t *self, const command_t *command)
+/* What a command may log that is not in its arguments: the value it copies, or computes. */
+static uint64_t s_own_bytes (executor_t *self, const command_t *command)
 {
     uint32_t shard;
     command_id_t id = command->spec->id;
+    if (id == COMMAND_INCRBYFLOAT)
+        return CALL_FLOAT_TEXT_BYTES;
     if ((id != COMMAND_RENAME && id != COMMAND_RENAMENX && id != COMMAND_COPY) || command->argc < 2)
         return 0;
     key_ref_t ref = executor_ref (self, command->argv[1], &shard);
@@ -372,7 +374,7 @@ static uint64_t s_command_bound (executor_t *self, const command_t *command)
                    "what stands before key and value in a record of its own");
     bool is_about_all = command->spec->keys == KEYS_EVERY && command->spec->flags == COMMAND_WRITE;
     return 2 * (uint64_t)command->raw.size + PER_ARGUMENT * ((uint64_t)command->argc + 1) +
-           s_copied_bytes (self, command) +
+           s_own_bytes (self, command) +
            (is_about_all ? (uint64_t)self->sampler.count * SHARD_OPEN_BYTES : 0);
 }
 
@@ -403,7 +405,7 @@ static void s_no_space (const executor_t *self, writer_t *out)
         result_error (out, KV_BUSY, "ERR space for the log is being prepared; retry");
 }
 
-/* Whether there is space for what the command logs. If not, one that only reads may do so (H8). */
+/* Whether there is space for what the command logs. One that writes nothing may run without (H8). */
 static bool s_may_run (executor_t *self, const command_t *command)
 {
     self->host.no_log = false;
@@ -413,12 +415,9 @@ static bool s_may_run (executor_t *self, const command_t *command)
     uint64_t bound = s_command_bound (self, command);
     if (shard_host_has_room (&self->host, bound))
         return true;
-    if (command->spec->flags == COMMAND_READ) {
-        self->host.no_log = true;
-        return true;
-    }
-    self->log_wish = bound > self->log_wish ? bound : self->log_wish;
-    return false;
+    self->bound = bound;
+    self->host.no_log = command->spec->flags != COMMAND_WRITE;
+    return self->host.no_log;
 }
 
 /* ---- running -------------------------------------------------------------------------------- */
@@ -429,6 +428,28 @@ static bool s_is_apart (const command_t *command)
     return s_handlers[command->spec->id] == command_shared;
 }
 
+/* The same for one that says how the node is. */
+static bool s_is_about_data (const command_t *command)
+{
+    return !s_is_apart (command) && command->spec->id != COMMAND_INFO;
+}
+
+/* Whether a command looks at more than keys, each of which is accounted for where it is looked up (H7). */
+static bool s_looks_at_all (const command_t *command)
+{
+    return command->spec->keys == KEYS_EVERY || command->spec->keys == KEYS_CURSOR ||
+           command->spec->id == COMMAND_INFO;
+}
+
+/* X5; also X6, by `busy`. */
+static void s_refuse_for_space (executor_t *self, writer_t *out)
+{
+    self->busy = !self->disk_full;
+    if (self->bound > self->log_wish)
+        self->log_wish = self->bound;
+    s_no_space (self, out);
+}
+
 /* False: it has met an expired key that it could not log the end of, and so has said nothing (X5). */
 static bool s_is_not_blocked (executor_t *self, writer_t *out, size_t start)
 {
@@ -437,7 +458,47 @@ static bool s_is_not_blocked (executor_t *self, writer_t *out, size_t start)
         return true;
     self->host.blocked = false;
     writer_cut (out, start);
-    s_no_space (self, out);
+    s_refuse_for_space (self, out);
+    return false;
+}
+
+/* Space for the command, in the log and in memory. False: there is none, and the error has been written. */
+static bool s_find_space (executor_t *self, const command_t *command, writer_t *out)
+{
+    uint64_t evicted = self->eviction.evicted;
+    bool may_run = s_may_run (self, command);
+    bool fits = !may_run || !command->spec->grows || s_make_room (self, EVICTION_MOST);
+    if (evicted != self->eviction.evicted)
+        may_run = s_may_run (self, command); /* evictions took of the log's space */
+    bool may_evict = self->options.max_memory_policy != EVICT_NOTHING;
+    if (!may_run || (!fits && may_evict && !shard_host_has_room (&self->host, SHARD_DELETE_BYTES)))
+        s_refuse_for_space (self, out);
+    else if (!fits)
+        result_error (out, KV_OUT_OF_MEMORY,
+                      "OOM command not allowed when used memory > 'maxmemory'.");
+    return may_run && fits;
+}
+
+/* False: the command is not for this node as it is, and the error has been written. */
+static bool s_is_served (executor_t *self, const waiting_t *waiting, call_t *call)
+{
+    const command_t *command = &waiting->command;
+    writer_t *out = call->out;
+    char text[KV_ERROR_TEXT_BYTES_MAX];
+    kv_status_t status = command_check (command, text, sizeof text);
+    if (status)
+        result_error (out, status, text);
+    else if (!s_handlers[command->spec->id])
+        result_errorf (out, KV_NOT_SUPPORTED, "ERR '%s' is served by the broker",
+                       command->spec->name);
+    else if (self->loading && s_is_about_data (command))
+        result_error (out, KV_LOADING, "LOADING KvDB is loading the dataset in memory");
+    else if (waiting->has_key && !waiting->key.shard)
+        call_moved (call, waiting->shard); // X3
+    else if (self->busy && s_is_about_data (command))
+        s_no_space (self, out); // X6
+    else
+        return true;
     return false;
 }
 
@@ -446,42 +507,15 @@ static bool s_execute (executor_t *self, const waiting_t *waiting, int64_t now_m
 {
     size_t start = out->size;
     const command_t *command = &waiting->command;
-    char text[KV_ERROR_TEXT_BYTES_MAX];
-    kv_status_t status = command_check (command, text, sizeof text);
-    if (status) {
-        result_error (out, status, text);
-        return false;
-    }
     call_t call = {.executor = self, .command = command, .now_ms = now_ms, .out = out};
-    command_fn *handler = s_handlers[command->spec->id];
-    if (!handler) {
-        result_errorf (out, KV_NOT_SUPPORTED, "ERR '%s' is served by the broker",
-                       command->spec->name);
+    if (!s_is_served (self, waiting, &call) || !s_find_space (self, command, out))
         return false;
-    }
-    if (self->loading && !s_is_apart (command) && command->spec->id != COMMAND_INFO) {
-        result_error (out, KV_LOADING, "LOADING KvDB is loading the dataset in memory");
-        return false;
-    }
-    if (waiting->has_key && !waiting->key.shard) {
-        call_moved (&call, waiting->shard); // X3
-        return false;
-    }
-    if (!s_may_run (self, command)) {
-        s_no_space (self, out); // X5
-        return false;
-    }
-    if (command->spec->grows && !s_make_room (self, EVICTION_MOST)) {
-        result_error (out, KV_OUT_OF_MEMORY,
-                      "OOM command not allowed when used memory > 'maxmemory'.");
-        return false;
-    }
     if (waiting->has_key)
         call.key = waiting->key;
-    handler (&call);
+    s_handlers[command->spec->id](&call);
     shard_host_end (&self->host);
-    if (!waiting->has_key && !s_is_apart (command))
-        shard_host_observe_all (&self->host); // H7: it has looked at the node as a whole
+    if (s_looks_at_all (command))
+        shard_host_observe_all (&self->host); // H7
     return s_is_not_blocked (self, out, start);
 }
 
@@ -549,6 +583,7 @@ kv_status_t executor_run (executor_t *self, kv_slice_t body, int64_t now_ms, wri
     request_t request;
     const char *why;
     self->host.observed = 0;
+    self->busy = false;
     kv_status_t status = request_decode (body, &request, &why);
     if (status && !request.has_id)
         return KV_BAD_REQUEST;

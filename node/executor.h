@@ -11,6 +11,7 @@
  *   X4  all effects of one command on one shard are one record.
  *   X5  a command whose records the log has no space for is refused before it has done anything; so is
  *       one that only reads, if it would have to log that a key has expired (R20).
+ *   X6  behind a command that was told BUSY, no other of its request touches data (R16).
  *
  * A shard is owned, or kept: then its data is here, and its keys are answered MOVED all the same. Recovery
  * restores shards as kept ones; who loses a shard keeps it.
@@ -45,7 +46,7 @@ void executor_destroy (executor_t **self_p);
 
 /* Starts owning a shard, with what is kept of it, under an epoch, which a record opens (R8); nothing
  * changes if it is owned under that epoch already. KV_BAD_VALUE: the epoch is not above the one that the
- * shard had. KV_DISK_FULL: the log has no space for the record. */
+ * shard had, or not within 1 .. KV_EPOCH_MAX. KV_DISK_FULL: the log has no space for the record. */
 KV_CHECK_RESULT kv_status_t executor_own (executor_t *self, uint32_t shard, uint64_t epoch);
 
 /* Stops owning it, and keeps its data. */

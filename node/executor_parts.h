@@ -34,6 +34,8 @@ struct executor {
     bool loading, disk_full, persistent;
     int64_t last_save_s;
     snapshot_wish_t snapshot_wish;
+    bool busy;         /* X6: a command of this request was told so */
+    uint64_t bound;    /* of the command that found no space */
     uint64_t log_wish; /* bytes that were refused for want of space */
     owner_t **owners;  /* by shard; NULL: not known */
     store_t **doomed;  /* tables being drained by executor_tick, owned */

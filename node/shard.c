@@ -168,7 +168,7 @@ bool shard_host_has_room (const shard_host_t *self, uint64_t bytes)
 {
     if (!self->sink)
         return true;
-    return self->sink->room (self->sink->context) >= bytes + self->kept_room;
+    return self->sink->room (self->sink->context) >= bytes + self->open_bytes + self->kept_room;
 }
 
 void shard_host_observe_all (shard_host_t *self)
@@ -187,6 +187,7 @@ static uint64_t s_position (shard_t *self)
     self->is_open = true;
     self->next_open = self->host->open;
     self->host->open = self;
+    self->host->open_bytes += RECORD_HEADER_BYTES;
     s_note_change (self);
     self->previous = self->last;
     return ++self->last; // H1: n is the low part, and never carries into the epoch
@@ -202,6 +203,7 @@ void shard_host_end (shard_host_t *self)
         if (self->sink)
             s_logged (shard, self->sink->end (self->sink->context, shard)); // H4
     }
+    self->open_bytes = 0;
 }
 
 void shard_host_account (shard_host_t *self)
@@ -221,6 +223,7 @@ static bool s_is_heard (const shard_t *self)
 
 static void s_tell (const shard_t *self, effect_t effect)
 {
+    self->host->open_bytes += record_effect_bytes (effect.key.size, effect.value.size);
     self->host->sink->effect (self->host->sink->context, self, &effect); // H4
 }
 

@@ -47,7 +47,8 @@ enum {
     SHARD_DELETE_BYTES = KV_KEY_BYTES_MAX + 64 /* ... and one which deletes a key */
 };
 
-/* Where records go (H4). Their position is shard_last, the one before it shard_previous. */
+/* Where records go (H4). Their position is shard_last, the one before it shard_previous. An effect may be
+ * kept until the end of its record, and takes no room before it. */
 typedef struct {
     void (*effect) (void *context, const shard_t *shard, const effect_t *effect);
     uint64_t (*end) (void *context, const shard_t *shard); /* the log's lsn behind the record */
@@ -69,6 +70,7 @@ typedef struct {
     uint64_t observed;        /* H7; set to 0 by who asks */
     bool no_log, blocked;     /* H8 */
     uint64_t kept_room;       /* bytes of the log kept for epochs to open; set by the executor */
+    uint64_t open_bytes;      /* the most that the open records take in the log */
     uint64_t created;         /* entries since the last tick */
     uint16_t clock;           /* the tick: what entries used now get */
     uint32_t now_s;
@@ -81,7 +83,8 @@ void shard_host_set_time (shard_host_t *self, int64_t now_ms);
 /* Ends all open records. */
 void shard_host_end (shard_host_t *self);
 
-/* Whether the log has space for so many bytes more, and what is kept for epochs to open. */
+/* Whether the log has space for so many bytes more, beside the records that are open and what is kept for
+ * epochs to open. */
 bool shard_host_has_room (const shard_host_t *self, uint64_t bytes);
 
 /* What somebody who has looked at all shards has observed (H7). */

@@ -19,6 +19,7 @@ enum {
     KV_NODE_ID_BYTES_MAX = 63,
     KV_HOST_BYTES_MAX = 255,
     KV_ENDPOINT_BYTES_MAX = 300,
+    KV_EPOCH_MAX = (1 << 24) - 1, /* what a position has room for */
 
     /* Wire */
     KV_DEPTH_MAX = 8,              /* nesting of arrays and maps in one message */

@@ -15,6 +15,8 @@ enum {
 };
 
 _Static_assert(RECORD_HEADER_BYTES == 32, "the layout above");
+_Static_assert(KV_EPOCH_MAX == (UINT64_C (1) << (64 - POSITION_N_BITS)) - 1,
+               "a position holds any epoch");
 _Static_assert((int64_t)RECORD_BYTES_MAX > (int64_t)KV_VALUE_BYTES_MAX + KV_MESSAGE_SLACK_BYTES,
                "the largest request fits into one record");
 
