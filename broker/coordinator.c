@@ -5,10 +5,9 @@
 #include <stdlib.h>
 
 enum {
-    JOIN_GRACES = 5,            /* how long after READY a node may take to attach its data lane */
-    REFUSALS_LOGGED = 10,       /* lines on refusals in REFUSALS_PERIOD_MS */
-    REFUSALS_PERIOD_MS = 10000, /* whoever knocks cannot fill the log */
-    EPOCH_MOST = (1 << 24) - 2  /* an epoch is the upper part of a position (record.h) */
+    JOIN_GRACES = 5,           /* how long after READY a node may take to attach its data lane */
+    REFUSALS_LOGGED = 10,      /* lines on refusals in REFUSALS_PERIOD_MS */
+    REFUSALS_PERIOD_MS = 10000 /* whoever knocks cannot fill the log */
 };
 
 struct coordinator {
@@ -318,7 +317,7 @@ static kv_status_t s_check_ready (const coordinator_t *self, const message_ready
         ready->wire_min > ready->wire_max)
         return KV_BAD_VERSION;
     *text = "the epoch of the node's data is none that was ever given";
-    return ready->epoch < EPOCH_MOST ? KV_OK : KV_CORRUPT;
+    return ready->epoch < KV_EPOCH_MAX ? KV_OK : KV_CORRUPT;
 }
 
 /* K2: somebody else answers to this id, and there is no sign yet that he is gone. */

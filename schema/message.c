@@ -172,7 +172,14 @@ static void s_decode_ready (fields_t *fields, message_ready_t *ready)
     s_uint (fields, &ready->epoch);
 }
 
-/* A flat array of pairs, each checked: two strings, or two whole numbers. */
+static kv_status_t s_epoch (reader_t *at)
+{
+    uint64_t epoch;
+    kv_status_t status = reader_uint (at, &epoch);
+    return status == KV_OK && epoch > KV_EPOCH_MAX ? KV_BAD_REQUEST : status;
+}
+
+/* A flat array of pairs, each checked: two strings, or an epoch and a whole number. */
 static void s_pairs (fields_t *fields, bool strings, uint32_t most, uint32_t *count, reader_t *out)
 {
     uint32_t elements;
@@ -187,8 +194,10 @@ static void s_pairs (fields_t *fields, bool strings, uint32_t most, uint32_t *co
     for (uint32_t i = 0; i < elements && fields->status == KV_OK; i++) {
         kv_slice_t text;
         uint64_t number;
-        fields->status =
-            strings ? reader_bytes (fields->at, &text) : reader_uint (fields->at, &number);
+        if (strings)
+            fields->status = reader_bytes (fields->at, &text);
+        else
+            fields->status = i % 2 == 0 ? s_epoch (fields->at) : reader_uint (fields->at, &number);
     }
     *count = elements / 2;
     *out = (reader_t){start, fields->at->at};

@@ -396,8 +396,8 @@ def message(number, *fields):
 READY, ATTACH, WELCOME, REFUSED, SHARDS, BEACON, BEACON_ACK, DISCONNECT, SHUTDOWN, REQUESTS, REPLIES = range(1, 12)
 
 
-def ready(node, cluster=b"", uuid=bytes(16), incarnation=5, wire=(1, 1), disk=(1, 1), host="127.0.0.1", port=1, peers=""):
-    return message(READY, node, cluster, uuid, incarnation, *wire, *disk, host, port, peers)
+def ready(node, cluster=b"", uuid=bytes(16), incarnation=5, wire=(1, 1), disk=(1, 1), host="127.0.0.1", port=1, peers="", epoch=0):
+    return message(READY, node, cluster, uuid, incarnation, *wire, *disk, host, port, peers, epoch)
 
 
 class Lane:
@@ -498,7 +498,8 @@ class NodesDoor(unittest.TestCase):
                  (ready("broker"), b"no node"), (ready("NODE1"), b"no node"), (ready("n" * 63), b"no node"),
                  (ready("node1\0"), b"no node"), (ready("node1", cluster=cluster, wire=(2, 9)), b"version"),
                  (ready("node1", wire=(9, 2)), b"version"), (ready("node1", cluster=cluster), b"another process"),
-                 (ready("node2"), b"another process"), (ready("node3", incarnation=2**64 - 1), b"another process")]
+                 (ready("node2"), b"another process"), (ready("node3", incarnation=2**64 - 1), b"another process"),
+                 (ready("node3", epoch=2**24 - 1), b"epoch")]
         for body, words in cases:
             self.lane.send(body)
             got = self.lane.receive()
@@ -728,6 +729,8 @@ class FalseBroker(unittest.TestCase):
         for names, owners in ((nodes, [2, 1] * 4 + [1, 99] * 4), (nodes, [1, 2**63] * 8), (nodes, [1, 1] * 7), (nodes, [1, 1] * 9),
                               (nodes, [1, 1] * 20000), ([], []), ([], [1, 1] * 8), (nodes * 200, [1, 1] * 8), (["x" * 70000, "y" * 70000], [1, 7] * 8)):
             self.router.send_multipart([control, message(SHARDS, 2, names, owners)])
+        for epoch in (2**24, 2**40, 2**64 - 1):  # no position can hold them
+            self.router.send_multipart([control, message(SHARDS, 2, nodes, [epoch, 0] * 8)])
         self.ask(data)
 
     def test_malformed_bundles(self):

@@ -279,6 +279,24 @@ static void test_message_ready_has_bounds (void **state)
     assert_int_equal (s_decode_ready (ready), KV_BAD_REQUEST);
 }
 
+static void test_message_shards_have_epochs_that_a_position_can_hold (void **state)
+{
+    (void)state;
+    for (uint64_t over = 0; over < 2; over++) {
+        writer_t out = writer_make (SIZE_MAX);
+        message_t got;
+        message_shards_begin (&out, 9, 0);
+        message_shards_owners (&out, 2);
+        for (uint64_t shard = 0; shard < 2; shard++) {
+            writer_uint (&out, KV_EPOCH_MAX + shard * over);
+            writer_uint (&out, UINT64_MAX);
+        }
+        assert_int_equal (message_decode (kv_slice (out.data, out.size), &got),
+                          over ? KV_BAD_REQUEST : KV_OK);
+        writer_free (&out);
+    }
+}
+
 static void s_expect (const char *bytes, size_t size, kv_status_t wanted)
 {
     message_t got;
@@ -338,6 +356,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_message_ready_is_read_back),
         cmocka_unit_test (test_message_shards_are_read_back),
+        cmocka_unit_test (test_message_shards_have_epochs_that_a_position_can_hold),
         cmocka_unit_test (test_message_short_ones_are_read_back),
         cmocka_unit_test (test_message_cut_anywhere_is_refused),
         cmocka_unit_test (test_message_with_any_byte_changed_is_refused_or_sound),
