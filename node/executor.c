@@ -365,16 +365,16 @@ static uint64_t s_own_bytes (executor_t *self, const command_t *command)
     return entry ? entry_value (entry).size : 0;
 }
 
-/* The most bytes of records that a command makes: each key may be deleted first, because it has expired,
- * and each may be in a record of its own. */
+/* The most bytes of records that a command makes: each key may be in a record of its own, and stand there
+ * three times (SETRANGE of one that has expired: a delete, a put, a write). */
 static uint64_t s_command_bound (executor_t *self, const command_t *command)
 {
-    enum { PER_ARGUMENT = 64 };
+    enum { PER_ARGUMENT = 64, EFFECTS_PER_KEY = 3 };
     _Static_assert(PER_ARGUMENT >= RECORD_HEADER_BYTES + EFFECT_HEADER_BYTES + EFFECT_EXTRA_BYTES,
                    "what stands before key and value in a record of its own");
     bool is_about_all = command->spec->keys == KEYS_EVERY && command->spec->flags == COMMAND_WRITE;
-    return 2 * (uint64_t)command->raw.size + PER_ARGUMENT * ((uint64_t)command->argc + 1) +
-           s_own_bytes (self, command) +
+    return EFFECTS_PER_KEY * (uint64_t)command->raw.size +
+           PER_ARGUMENT * ((uint64_t)command->argc + 1) + s_own_bytes (self, command) +
            (is_about_all ? (uint64_t)self->sampler.count * SHARD_OPEN_BYTES : 0);
 }
 

@@ -294,6 +294,30 @@ static void test_room_is_kept_for_epochs_to_open (void **state)
     EXPECT (s, "GET k", "\"v\"");
 }
 
+/* A long key that has expired: it is deleted, put, and written to, all in one record. */
+static void test_room_a_key_may_be_logged_three_times (void **state)
+{
+    bed_t *self = *state;
+    server_t *s = &self->server;
+    char *key = calloc (1, 60001);
+    char *command = malloc (70000);
+    assert_non_null (key);
+    assert_non_null (command);
+    memset (key, 'k', 60000);
+    snprintf (command, 70000, "SET %s v PX 10", key);
+    EXPECT (s, command, "OK");
+    s->now_ms += 10;
+    snprintf (command, 70000, "SETRANGE %s 3 x", key);
+    writer_reset (&s->request);
+    request_begin (&s->request, 1, 1, false);
+    server_encode (&s->request, command);
+    self->log.room = executor_bound (s->executor, kv_slice (s->request.data, s->request.size)) +
+                     SERVER_SHARDS * SHARD_OPEN_BYTES;
+    EXPECT (s, command, "4"); // A2
+    free (command);
+    free (key);
+}
+
 /* The bound of any command covers what it logs, expired keys on its way included. */
 static void test_room_bounds_cover_what_is_logged (void **state)
 {
@@ -351,6 +375,7 @@ int main (void)
         cmocka_unit_test (test_room_evictions_do_not_take_that_of_the_command),
         cmocka_unit_test (test_room_evictions_stop_without_it),
         WITH_BED (test_room_is_kept_for_epochs_to_open),
+        WITH_BED (test_room_a_key_may_be_logged_three_times),
         WITH_BED (test_room_bounds_cover_what_is_logged),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
