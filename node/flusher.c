@@ -2,7 +2,12 @@
 
 #include <string.h>
 
-enum { SYNCS_PER_INTERVAL = 2, STRETCHES_PER_INTERVAL = 16 };
+enum {
+    SYNCS_PER_INTERVAL = 2,
+    STRETCHES_PER_INTERVAL = 16,
+    PATIENCE =
+        4 /* under always: a sync is put off for one part in so many of what the last one took */
+};
 
 static const char *const s_names[] = {
     [FLUSH_ALWAYS] = "always",
@@ -29,13 +34,13 @@ const char *flush_policy_name (flush_policy_t policy)
     return s_names[policy];
 }
 
-flusher_t flusher_make (flush_policy_t policy, int64_t interval_ms, uint64_t lsn)
+flusher_t flusher_make (flush_policy_t policy, int64_t interval_us, uint64_t lsn)
 {
     KV_ASSERT (policy != FLUSH_OFF);
-    KV_ASSERT (interval_ms >= 1);
+    KV_ASSERT (interval_us >= 1);
     return (flusher_t){
         .policy = policy,
-        .interval_ms = interval_ms,
+        .interval_us = interval_us,
         .written = lsn,
         .durable = lsn,
         .asked = lsn,
@@ -43,22 +48,22 @@ flusher_t flusher_make (flush_policy_t policy, int64_t interval_ms, uint64_t lsn
     };
 }
 
-void flusher_on_written (flusher_t *self, uint64_t lsn, int64_t now_ms)
+void flusher_on_written (flusher_t *self, uint64_t lsn, int64_t now_us)
 {
     KV_ASSERT (lsn >= self->written);
     if (lsn == self->written)
         return;
     self->written = lsn;
     flusher_mark_t *last = self->mark_count ? &self->marks[self->mark_count - 1] : NULL;
-    int64_t stretch_ms = self->interval_ms / STRETCHES_PER_INTERVAL;
-    bool within = last && now_ms - last->first_ms <= stretch_ms;
+    int64_t stretch_us = self->interval_us / STRETCHES_PER_INTERVAL;
+    bool within = last && now_us - last->first_us <= stretch_us;
     if (within || self->mark_count == FLUSHER_MARKS)
         last->lsn = lsn; // Y3: a longer stretch looks older than its end is
     else
-        self->marks[self->mark_count++] = (flusher_mark_t){now_ms, lsn};
+        self->marks[self->mark_count++] = (flusher_mark_t){now_us, lsn};
 }
 
-void flusher_on_durable (flusher_t *self, uint64_t lsn)
+void flusher_on_durable (flusher_t *self, uint64_t lsn, int64_t now_us)
 {
     KV_ASSERT (lsn <= self->written); // Y1
     if (lsn <= self->durable)
@@ -66,11 +71,28 @@ void flusher_on_durable (flusher_t *self, uint64_t lsn)
     self->durable = lsn;
     if (self->asked < lsn)
         self->asked = lsn;
+    if (lsn == self->asked) {
+        self->group = self->asked_held - self->let_go;
+        self->let_go = self->asked_held;
+        self->took_us = now_us - self->asked_us;
+        self->durable_us = now_us;
+    }
     uint32_t gone = 0;
     while (gone < self->mark_count && self->marks[gone].lsn <= lsn)
         gone++;
     self->mark_count -= gone;
     memmove (self->marks, self->marks + gone, self->mark_count * sizeof self->marks[0]);
+}
+
+void flusher_on_held (flusher_t *self)
+{
+    self->held++;
+}
+
+bool flusher_hesitates (const flusher_t *self)
+{
+    return self->policy == FLUSH_ALWAYS && self->written > self->asked &&
+           self->asked <= self->durable;
 }
 
 void flusher_demand (flusher_t *self, uint64_t lsn)
@@ -80,42 +102,51 @@ void flusher_demand (flusher_t *self, uint64_t lsn)
         self->wanted = lsn;
 }
 
-static bool s_is_due (const flusher_t *self, int64_t now_ms)
+static bool s_group_is_complete (const flusher_t *self)
+{
+    return self->held - self->asked_held >= self->group;
+}
+
+static bool s_is_due (const flusher_t *self, int64_t now_us)
 {
     if (self->wanted > self->asked)
         return true;
     switch (self->policy) {
-    case FLUSH_ALWAYS: return true;
+    case FLUSH_ALWAYS:
+        return self->asked <= self->durable &&
+               (s_group_is_complete (self) ||
+                now_us - self->durable_us >= self->took_us / PATIENCE);
     case FLUSH_INTERVAL:
         return self->asked <= self->durable &&
-               now_ms - self->asked_ms >= self->interval_ms / SYNCS_PER_INTERVAL;
+               now_us - self->asked_us >= self->interval_us / SYNCS_PER_INTERVAL;
     case FLUSH_NEVER:
     case FLUSH_OFF: break;
     }
     return false;
 }
 
-bool flusher_ask (flusher_t *self, int64_t now_ms, uint64_t *lsn)
+bool flusher_ask (flusher_t *self, int64_t now_us, uint64_t *lsn)
 {
-    if (self->written == self->asked || !s_is_due (self, now_ms))
+    if (self->written == self->asked || !s_is_due (self, now_us))
         return false;
     self->asked = self->written;
-    self->asked_ms = now_ms;
+    self->asked_held = self->held;
+    self->asked_us = now_us;
     *lsn = self->written;
     return true;
 }
 
-int64_t flusher_lag_ms (const flusher_t *self, int64_t now_ms)
+int64_t flusher_lag_us (const flusher_t *self, int64_t now_us)
 {
-    return self->mark_count ? now_ms - self->marks[0].first_ms : 0;
+    return self->mark_count ? now_us - self->marks[0].first_us : 0;
 }
 
-uint64_t flusher_releasable (const flusher_t *self, int64_t now_ms)
+uint64_t flusher_releasable (const flusher_t *self, int64_t now_us)
 {
     switch (self->policy) {
     case FLUSH_ALWAYS: return self->durable;
     case FLUSH_INTERVAL:
-        return flusher_lag_ms (self, now_ms) > self->interval_ms ? self->durable : UINT64_MAX;
+        return flusher_lag_us (self, now_us) > self->interval_us ? self->durable : UINT64_MAX;
     case FLUSH_NEVER:
     case FLUSH_OFF: break;
     }

@@ -48,8 +48,7 @@ static void s_make_info (node_t *self)
     node_info_rate (info, executor_stats (self->executor).commands);
     node_info_write (info, self->info_text);
     if (self->persistence)
-        persistence_info (self->persistence, self->now_ms,
-                          self->info_text + strlen (self->info_text));
+        persistence_info (self->persistence, self->info_text + strlen (self->info_text));
 }
 
 static void s_tend (node_t *self)
@@ -146,7 +145,7 @@ static bool s_tend_disk (node_t *self, bool busy)
     const char *fault = persistence_fault (self->persistence);
     if (*fault && !self->ended)
         node_end (self, true, fault); // R20
-    return more;
+    return more || persistence_hesitates (self->persistence);
 }
 
 /* How long to wait for something to happen. */

@@ -25,15 +25,14 @@ static outbox_target_t s_target (const node_t *self)
 
 static uint64_t s_releasable (const node_t *self)
 {
-    return self->persistence ? persistence_releasable (self->persistence, self->now_ms)
-                             : UINT64_MAX;
+    return self->persistence ? persistence_releasable (self->persistence, clock_us ()) : UINT64_MAX;
 }
 
 /* The log first, then the replies. */
 static void s_send_replies (node_t *self)
 {
     outbox_target_t target = s_target (self);
-    if (self->persistence && !persistence_write (self->persistence, self->now_ms))
+    if (self->persistence && !persistence_write (self->persistence))
         return;
     outbox_send (self->outbox, &target);
 }
@@ -74,6 +73,15 @@ static uint64_t s_take_wish (node_t *self)
     return wish == SNAPSHOT_WISH_WAIT ? number : 0;
 }
 
+/* Whether a reply is to be held until the log is durable up to `gate`. */
+static bool s_is_to_wait (node_t *self, uint64_t gate)
+{
+    if (gate == 0 || gate <= s_releasable (self))
+        return false;
+    persistence_on_held (self->persistence);
+    return true;
+}
+
 static void s_run (node_t *self, uint64_t tag, kv_slice_t body)
 {
     if (outbox_is_due (self->outbox))
@@ -91,7 +99,7 @@ static void s_run (node_t *self, uint64_t tag, kv_slice_t body)
     uint64_t snapshot = s_take_wish (self);
     if (snapshot)
         outbox_hold_save (self->outbox, tag, start, snapshot);
-    else if (gate > s_releasable (self))
+    else if (s_is_to_wait (self, gate))
         outbox_hold (self->outbox, tag, start, gate);
     else
         outbox_add (self->outbox, tag, start);
@@ -195,7 +203,7 @@ static void s_answer (node_t *self, door_message_t *message)
     uint64_t snapshot = s_take_wish (self);
     if (snapshot)
         outbox_hold_save_direct (self->outbox, envelope, &reply, snapshot);
-    else if (gate > s_releasable (self))
+    else if (s_is_to_wait (self, gate))
         outbox_hold_direct (self->outbox, envelope, &reply, gate);
     else
         outbox_add_direct (self->outbox, envelope, &reply);

@@ -185,7 +185,8 @@ static kv_status_t s_start_log (persistence_t *self, file_error_t *error)
     self->wal = wal_new (place);
     if (current.number)
         wal_add_segment (self->wal, &current);
-    self->flusher = flusher_make (self->options.policy, self->options.interval_ms, place.lsn);
+    self->flusher =
+        flusher_make (self->options.policy, self->options.interval_ms * 1000, place.lsn);
     return KV_OK;
 }
 
@@ -324,17 +325,17 @@ static void s_seal (persistence_t *self)
                       (wal_message_t){.type = WAL_SEAL, .number = sealed.number, .lsn = end_lsn});
 }
 
-static void s_ask_sync (persistence_t *self, int64_t now_ms)
+static void s_ask_sync (persistence_t *self)
 {
     uint64_t lsn;
-    if (!flusher_ask (&self->flusher, now_ms, &lsn))
+    if (!flusher_ask (&self->flusher, clock_us (), &lsn))
         return;
     s_tell_actor (
         self,
         (wal_message_t){.type = WAL_SYNC, .lsn = lsn, .number = wal_current (self->wal).number});
 }
 
-bool persistence_write (persistence_t *self, int64_t now_ms)
+bool persistence_write (persistence_t *self)
 {
     file_error_t error = {0};
     if (self->state != RUNNING)
@@ -345,18 +346,28 @@ bool persistence_write (persistence_t *self, int64_t now_ms)
         s_fail (self, error.text);
         return false;
     }
-    flusher_on_written (&self->flusher, wal_written_lsn (self->wal), now_ms);
+    flusher_on_written (&self->flusher, wal_written_lsn (self->wal), clock_us ());
     s_seal (self);
-    s_ask_sync (self, now_ms);
+    s_ask_sync (self);
     (void)persistence_has_room (self, 1);
     return true;
 }
 
-uint64_t persistence_releasable (const persistence_t *self, int64_t now_ms)
+void persistence_on_held (persistence_t *self)
+{
+    flusher_on_held (&self->flusher);
+}
+
+bool persistence_hesitates (const persistence_t *self)
+{
+    return self->state == RUNNING && flusher_hesitates (&self->flusher);
+}
+
+uint64_t persistence_releasable (const persistence_t *self, int64_t now_us)
 {
     if (self->state != RUNNING)
         return 0; // Q3
-    return flusher_releasable (&self->flusher, now_ms);
+    return flusher_releasable (&self->flusher, now_us);
 }
 
 void persistence_flush (persistence_t *self)
@@ -373,7 +384,7 @@ bool persistence_is_flushed (const persistence_t *self)
 static void s_on_durable (persistence_t *self, const wal_message_t *message)
 {
     wal_set_durable (self->wal, message->lsn);
-    flusher_on_durable (&self->flusher, message->lsn);
+    flusher_on_durable (&self->flusher, message->lsn, clock_us ());
     executor_set_durable (self->options.executor, message->lsn);
     self->syncs++;
     self->sync_took_us = message->took_us;
@@ -470,7 +481,7 @@ bool persistence_tend (persistence_t *self, int64_t now_ms, int64_t until_us)
     if (self->state != RUNNING)
         return false;
     bool more = s_tend_snapshots (self, now_ms, until_us);
-    s_ask_sync (self, now_ms);
+    s_ask_sync (self);
     return more;
 }
 
@@ -486,11 +497,11 @@ size_t persistence_sockets (const persistence_t *self, void *sockets[PERSISTENCE
 /* Waits for a sync under way, and asks for what is missing. */
 void persistence_finish (persistence_t *self)
 {
-    (void)!persistence_write (self, clock_ms ());
+    (void)!persistence_write (self);
     while (self->state == RUNNING && !persistence_is_flushed (self)) {
         zmq_pollitem_t item = {wal_actor_socket (self->wal_actor), 0, ZMQ_POLLIN, 0};
         persistence_flush (self);
-        s_ask_sync (self, clock_ms ());
+        s_ask_sync (self);
         zmq_poll (&item, 1, FINISH_POLL_MS);
         wal_message_t message;
         while (self->state == RUNNING && wal_actor_receive (self->wal_actor, &message) == KV_OK)
@@ -511,7 +522,7 @@ static int s_info_loading (const persistence_t *self, char *text, size_t bytes)
                      progress.entries, progress.records);
 }
 
-static int s_info_log (const persistence_t *self, int64_t now_ms, char *text, size_t bytes)
+static int s_info_log (const persistence_t *self, char *text, size_t bytes)
 {
     return snprintf (text, bytes,
                      "# Persistence\nloading:0\nload_took_ms:%" PRId64 "\nloaded_entries:%" PRIu64
@@ -523,9 +534,9 @@ static int s_info_log (const persistence_t *self, int64_t now_ms, char *text, si
                      self->load_took_ms, self->recovered.entries, self->recovered.records,
                      flush_policy_name (self->options.policy), wal_appended_lsn (self->wal),
                      wal_written_lsn (self->wal), wal_durable_lsn (self->wal),
-                     flusher_lag_ms (&self->flusher, now_ms), self->records, self->segments,
-                     wal_room (self->wal), self->syncs, self->sync_took_us, self->sync_longest_us,
-                     self->disk_full);
+                     flusher_lag_us (&self->flusher, clock_us ()) / 1000, self->records,
+                     self->segments, wal_room (self->wal), self->syncs, self->sync_took_us,
+                     self->sync_longest_us, self->disk_full);
 }
 
 static int s_info_snapshot (const persistence_t *self, char *text, size_t bytes)
@@ -543,14 +554,14 @@ static int s_info_snapshot (const persistence_t *self, char *text, size_t bytes)
         status.took_ms, status.longest_step_us, wal_written_lsn (self->wal) - status.start_lsn);
 }
 
-void persistence_info (const persistence_t *self, int64_t now_ms, char text[PERSISTENCE_INFO_BYTES])
+void persistence_info (const persistence_t *self, char text[PERSISTENCE_INFO_BYTES])
 {
     int size = 0;
     text[0] = '\0';
     if (self->state == LOADING)
         size = s_info_loading (self, text, PERSISTENCE_INFO_BYTES);
     if (self->state == RUNNING) {
-        size = s_info_log (self, now_ms, text, PERSISTENCE_INFO_BYTES);
+        size = s_info_log (self, text, PERSISTENCE_INFO_BYTES);
         size += s_info_snapshot (self, text + size, PERSISTENCE_INFO_BYTES - (size_t)size);
     }
     KV_ASSERT (size < PERSISTENCE_INFO_BYTES);

@@ -65,10 +65,16 @@ bool persistence_has_room (persistence_t *self, uint64_t bytes);
 uint64_t persistence_room (const persistence_t *self);
 
 /* Q1: to be called before replies leave. False: FAILED. */
-KV_CHECK_RESULT bool persistence_write (persistence_t *self, int64_t now_ms);
+KV_CHECK_RESULT bool persistence_write (persistence_t *self);
 
 /* Q2. UINT64_MAX: whatever. */
-uint64_t persistence_releasable (const persistence_t *self, int64_t now_ms);
+uint64_t persistence_releasable (const persistence_t *self, int64_t now_us);
+
+/* One more reply waits for that. */
+void persistence_on_held (persistence_t *self);
+
+/* A sync is put off for less time than one can sleep: come back at once. */
+bool persistence_hesitates (const persistence_t *self);
 
 /* Has all that was executed synced as soon as possible; whether it is by now. */
 void persistence_flush (persistence_t *self);
@@ -91,7 +97,6 @@ uint64_t persistence_snapshot (persistence_t *self);
 uint64_t persistence_snapshot_ended (const persistence_t *self, const char **fault);
 
 /* The section of INFO. */
-void persistence_info (const persistence_t *self, int64_t now_ms,
-                       char text[PERSISTENCE_INFO_BYTES]);
+void persistence_info (const persistence_t *self, char text[PERSISTENCE_INFO_BYTES]);
 
 #endif

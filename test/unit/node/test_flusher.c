@@ -15,14 +15,50 @@ static void test_flusher_always_waits_for_the_disk (void **state)
     assert_int_equal (lsn, 150);
     assert_false (flusher_ask (&d, 1, &lsn)); /* nothing new */
     flusher_on_written (&d, 180, 2);
-    assert_true (flusher_ask (&d, 2, &lsn)); /* though one is under way */
-    assert_int_equal (lsn, 180);
+    assert_false (flusher_ask (&d, 2, &lsn)); /* one is under way */
     assert_int_equal (flusher_releasable (&d, 1000000), 100);
-    flusher_on_durable (&d, 150);
+    flusher_on_durable (&d, 150, 3);
     assert_int_equal (flusher_releasable (&d, 3), 150);
-    flusher_on_durable (&d, 180);
+    assert_true (flusher_ask (&d, 3, &lsn)); /* nobody was let go, so there is nobody to wait for */
+    assert_int_equal (lsn, 180);
+    flusher_on_durable (&d, 180, 4);
     assert_int_equal (flusher_releasable (&d, 4), 180);
-    assert_int_equal (flusher_lag_ms (&d, 4), 0);
+    assert_int_equal (flusher_lag_us (&d, 4), 0);
+}
+
+static void s_hold (flusher_t *self, int count)
+{
+    for (int i = 0; i < count; i++)
+        flusher_on_held (self);
+}
+
+static void test_flusher_always_waits_for_those_it_has_let_go (void **state)
+{
+    (void)state;
+    uint64_t lsn = 0;
+    flusher_t d = flusher_make (FLUSH_ALWAYS, 1000, 0);
+    s_hold (&d, 3);
+    flusher_on_written (&d, 30, 1000);
+    assert_true (flusher_ask (&d, 1000, &lsn));
+    s_hold (&d, 1); /* comes too late for it */
+    flusher_on_written (&d, 40, 1100);
+    flusher_on_durable (&d, 30, 1400);
+    assert_false (flusher_ask (&d, 1450, &lsn)); /* three were let go, one is here */
+    assert_true (flusher_hesitates (&d));
+    s_hold (&d, 2);
+    flusher_on_written (&d, 60, 1450);
+    assert_true (flusher_ask (&d, 1450, &lsn));
+    assert_int_equal (lsn, 60);
+    assert_false (flusher_hesitates (&d));
+    flusher_on_durable (&d, 60, 1850); /* it took 400 */
+    s_hold (&d, 1);
+    flusher_on_written (&d, 70, 1860);
+    assert_false (flusher_ask (&d, 1949, &lsn));
+    assert_true (flusher_ask (&d, 1950, &lsn)); /* the others have had their quarter */
+    flusher_on_durable (&d, 70, 2300);
+    s_hold (&d, 1);
+    flusher_on_written (&d, 80, 2301);
+    assert_true (flusher_ask (&d, 2301, &lsn)); /* who asks alone never waits */
 }
 
 static void test_flusher_interval_holds_replies_only_when_the_disk_is_late (void **state)
@@ -38,7 +74,7 @@ static void test_flusher_interval_holds_replies_only_when_the_disk_is_late (void
     assert_false (flusher_ask (&d, 5900, &lsn));
     assert_int_equal (flusher_releasable (&d, 6000), UINT64_MAX);
     assert_int_equal (flusher_releasable (&d, 6001), 0); /* late */
-    flusher_on_durable (&d, 10);
+    flusher_on_durable (&d, 10, 6001);
     assert_int_equal (flusher_releasable (&d, 6001), UINT64_MAX);
     assert_true (flusher_ask (&d, 6001, &lsn));
     assert_int_equal (lsn, 20);
@@ -90,11 +126,11 @@ typedef struct {
 } written_t;
 
 /* The truth, from all writes: does anything older than the interval still lack the disk? */
-static bool s_is_late (const written_t *all, size_t count, uint64_t durable, int64_t late_ms)
+static bool s_is_late (const written_t *all, size_t count, uint64_t durable, int64_t late_us)
 {
     for (size_t i = 0; i < count; i++) {
         if (all[i].lsn > durable)
-            return all[i].ms < late_ms;
+            return all[i].ms < late_us;
     }
     return false;
 }
@@ -110,27 +146,27 @@ static void test_flusher_interval_never_lets_more_than_an_interval_go (void **st
     uint64_t asked = 0;
     uint64_t held = 0;
     size_t count = 0;
-    int64_t now_ms = 1000;
+    int64_t now_us = 1000;
     flusher_t d = flusher_make (FLUSH_INTERVAL, INTERVAL, 0);
     for (int i = 0; i < STEPS; i++) {
-        now_ms += (int64_t)fixture_random (&random, 8);
+        now_us += (int64_t)fixture_random (&random, 8);
         if (fixture_random (&random, 3)) {
-            all[count] = (written_t){now_ms, d.written + 1 + fixture_random (&random, 100)};
-            flusher_on_written (&d, all[count].lsn, now_ms);
+            all[count] = (written_t){now_us, d.written + 1 + fixture_random (&random, 100)};
+            flusher_on_written (&d, all[count].lsn, now_us);
             count++;
         }
         uint64_t lsn;
-        if (flusher_ask (&d, now_ms, &lsn))
+        if (flusher_ask (&d, now_us, &lsn))
             asked = lsn;
         if (asked > durable && fixture_random (&random, 60) == 0) {
             durable = asked;
-            flusher_on_durable (&d, durable);
+            flusher_on_durable (&d, durable, now_us);
         }
-        bool holds = flusher_releasable (&d, now_ms) != UINT64_MAX;
+        bool holds = flusher_releasable (&d, now_us) != UINT64_MAX;
         held += holds;
-        if (s_is_late (all, count, durable, now_ms - INTERVAL))
+        if (s_is_late (all, count, durable, now_us - INTERVAL))
             assert_true (holds);
-        if (!s_is_late (all, count, durable, now_ms - INTERVAL + INTERVAL / 16 + 1))
+        if (!s_is_late (all, count, durable, now_us - INTERVAL + INTERVAL / 16 + 1))
             assert_false (holds);
     }
     assert_true (held > 0);
@@ -141,6 +177,7 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_flusher_always_waits_for_the_disk),
+        cmocka_unit_test (test_flusher_always_waits_for_those_it_has_let_go),
         cmocka_unit_test (test_flusher_interval_holds_replies_only_when_the_disk_is_late),
         cmocka_unit_test (test_flusher_never_syncs_on_demand_only),
         cmocka_unit_test (test_flusher_demand_does_not_wait_for_the_interval),
