@@ -108,6 +108,7 @@ static void s_hear (keeping_t *self, const wal_message_t *message)
     case WAL_PREPARE:
         if (message->bytes > self->wanted_bytes)
             self->wanted_bytes = message->bytes;
+        wal_keeper_set_prewrite (self->keeper, message->prewrite);
         return;
     case WAL_SEAL: wal_keeper_seal (self->keeper, message->number, message->lsn); return;
     case WAL_SYNC:

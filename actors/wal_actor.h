@@ -1,16 +1,16 @@
 /* wal_actor - the thread that runs a wal_keeper: it syncs while the node's thread goes on.
  *
- *   in                                      out
- *     PREPARE bytes: make so much spare       SEGMENT  one is ready
- *       ahead of the current segment          FULL     the disk has no room; it tries again every
- *     SEAL number, end_lsn                             WAL_RETRY_MS, and SEGMENT tells that it has
- *     SYNC lsn, number                        DURABLE  lsn: one sync for all SYNCs that had come
- *     RETIRE lsn                              RETIRED  segments left
- *     END: sync nothing more, and end         FAILED   and the reason: fail-stop (R20)
+ *   in                                        out
+ *     PREPARE bytes, prewrite: so much more     SEGMENT  one is ready
+ *       space ahead, in segments                FULL     the disk has no room; it tries again every
+ *     SEAL number, end_lsn                               WAL_RETRY_MS, and SEGMENT tells that it has
+ *     SYNC lsn, number                          DURABLE  lsn: one sync for all SYNCs that had come
+ *     RETIRE lsn                                RETIRED  segments left
+ *                                               FAILED   and the reason: fail-stop (R20)
  *
  *   T1  one sync answers all SYNC that came before it began (group commit).
  *   T2  a SYNC never waits for the preparing of a segment longer than WAL_SLICE_BYTES take to write.
- *   T3  after FAILED it does nothing but wait for END.
+ *   T3  after FAILED it does nothing but wait for its end.
  *
  * Messages are structs in frames of inproc PAIR sockets. Sent by wal_actor_send, received by
  * wal_actor_receive, both from the owner's thread and never blocking. */
@@ -40,6 +40,7 @@ typedef struct {
     uint64_t lsn;          /* SEAL, SYNC, RETIRE, DURABLE */
     uint64_t number;       /* SEAL, SYNC; RETIRED: segments left */
     uint64_t bytes;        /* PREPARE */
+    bool prewrite;         /* PREPARE: see wal_keeper_set_prewrite */
     int64_t took_us;       /* DURABLE: the sync */
     wal_segment_t segment; /* SEGMENT */
     file_error_t error;    /* FULL, FAILED */

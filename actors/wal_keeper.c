@@ -18,6 +18,7 @@ struct wal_keeper {
     kept_t *kept; /* owned, in order of their numbers */
     size_t count, capacity;
     uint64_t next_number;
+    bool prewrite;     /* segments are written full of zeros */
     bool has_spare;    /* a retired file waits under the name of s_spare */
     file_t *preparing; /* s_spare, in the making; or NULL */
     uint64_t prepared; /* bytes of it that are zero */
@@ -144,6 +145,7 @@ kv_status_t wal_keeper_open (const wal_keeper_options_t *options, const wal_end_
     self->zeros = calloc (1, WAL_SLICE_BYTES);
     KV_ASSERT (self->zeros != NULL);
     self->next_number = 1;
+    self->prewrite = true;
     *current = (wal_segment_t){0};
     *place = end->place;
     kv_status_t status = files_remove (options->files, s_spare, error);
@@ -179,8 +181,13 @@ static kv_status_t s_begin (wal_keeper_t *self, file_error_t *error)
     if (status)
         return status;
     self->has_spare = false; /* it is in the making now */
-    self->prepared = 0;
+    self->prepared = self->prewrite || mode == FILE_WRITE ? 0 : self->options.segment_bytes;
     return file_allocate (self->preparing, self->options.segment_bytes, error);
+}
+
+void wal_keeper_set_prewrite (wal_keeper_t *self, bool prewrite)
+{
+    self->prewrite = prewrite;
 }
 
 /* P1 */

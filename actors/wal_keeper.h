@@ -41,6 +41,11 @@ KV_CHECK_RESULT kv_status_t wal_keeper_open (const wal_keeper_options_t *options
                                              wal_place_t *place, file_error_t *error);
 void wal_keeper_destroy (wal_keeper_t **self_p); /* closes all files */
 
+/* Whether segments that are begun from now on are written full of zeros, or only given their space.
+ * Writing into blocks that were written before makes a sync cheaper (90 against 128 us for 4 KiB on ext4);
+ * zeros cost a copy of everything that is logged. At first they are written. */
+void wal_keeper_set_prewrite (wal_keeper_t *self, bool prewrite);
+
 /* Prepares the next segment, WAL_SLICE_BYTES at a time. KV_OK: there is more to do. KV_END: here it is.
  * KV_DISK_FULL (P5), KV_IO. */
 enum { WAL_SLICE_BYTES = 1024 * 1024 };

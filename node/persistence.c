@@ -30,16 +30,16 @@ struct persistence {
     char *snapshot_name; /* owned */
     flusher_t flusher;
     shard_sink_t sink;
-    record_maker_t *maker; /* owned */
-    uint64_t asked_bytes;  /* spare space last asked for; 0: nothing is under way */
-    uint64_t sealed_lsn;
+    record_maker_t *maker;                 /* owned */
+    uint64_t asked_bytes;                  /* spare space last asked for; 0: nothing is under way */
+    uint64_t prepared_lsn, prepared_syncs; /* when a segment was last asked for */
     bool disk_full;
     uint64_t syncs, segments, retired_lsn;
     int64_t sync_took_us, sync_longest_us;
     uint64_t records;
 };
 
-enum { LOAD_LOG_US = 1000 * 1000, FINISH_POLL_MS = 1000 };
+enum { LOAD_LOG_US = 1000 * 1000, FINISH_POLL_MS = 1000, SYNC_BYTES_FEW = 32 * 1024 };
 
 /* ---- faults ---------------------------------------------------------------------------------- */
 
@@ -274,13 +274,26 @@ kv_status_t persistence_load (persistence_t *self, int64_t until_us)
 
 /* ---- space ------------------------------------------------------------------------------------- */
 
+/* Cheaper syncs are worth a second copy of the log where somebody waits for each of them, and they carry
+ * little. */
+static bool s_is_worth_zeros (persistence_t *self)
+{
+    uint64_t syncs = self->syncs - self->prepared_syncs;
+    uint64_t bytes = wal_durable_lsn (self->wal) - self->prepared_lsn;
+    self->prepared_syncs = self->syncs;
+    self->prepared_lsn = wal_durable_lsn (self->wal);
+    return self->options.policy == FLUSH_ALWAYS && bytes <= syncs * SYNC_BYTES_FEW;
+}
+
 /* What is wanted is `bytes`, and some segment ahead in any case. */
 bool persistence_has_room (persistence_t *self, uint64_t bytes)
 {
     uint64_t spare = wal_spare_bytes (self->wal);
     if (spare + self->asked_bytes < bytes || spare + self->asked_bytes == 0) {
         self->asked_bytes = bytes > spare ? bytes - spare : 1;
-        s_tell_actor (self, (wal_message_t){.type = WAL_PREPARE, .bytes = self->asked_bytes});
+        s_tell_actor (self, (wal_message_t){.type = WAL_PREPARE,
+                                            .bytes = self->asked_bytes,
+                                            .prewrite = s_is_worth_zeros (self)});
     }
     return wal_room (self->wal) >= bytes || self->disk_full; // Q4
 }
