@@ -382,7 +382,7 @@ uint64_t executor_bound (executor_t *self, kv_slice_t body)
 {
     request_t request;
     const char *why;
-    uint64_t bound = 0;
+    uint64_t bound = self->host.kept_room; /* which nobody else may use */
     if (request_decode (body, &request, &why))
         return 0;
     command_t *command = &self->window[0].command;

@@ -84,7 +84,8 @@ void executor_set_durable (executor_t *self, uint64_t lsn);
 /* What the reply made last tells of is safe once the log is durable up to this lsn (R3); 0: it is. */
 uint64_t executor_gate (const executor_t *self);
 
-/* An upper bound of the bytes of records that a request can make. */
+/* How much room the log needs before a request is run: an upper bound of the bytes of records that it can
+ * make, and what is kept for epochs to open. */
 uint64_t executor_bound (executor_t *self, kv_slice_t body);
 
 /* Bytes of records that a command refused for want of space would have made; 0: there was none since the

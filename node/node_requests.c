@@ -4,9 +4,9 @@
 #include "actors/wire.h"
 
 enum {
-    TURN_MS = 20,        /* how long requests are run before everything else has its turn */
-    BOUND_PER_BYTE = 64, /* a byte of a request makes no more bytes of records than this ... */
-    BOUND_PER_SHARD = 64 /* ... and what it says of all shards, this for each */
+    TURN_MS = 20,         /* how long requests are run before everything else has its turn */
+    BOUND_PER_BYTE = 72,  /* a byte of a request makes no more bytes of records than this ... */
+    BOUND_PER_SHARD = 128 /* ... and what it says of all shards, this for each */
 };
 
 void node_drop_work (node_t *self)
@@ -73,6 +73,14 @@ static uint64_t s_take_wish (node_t *self)
     return wish == SNAPSHOT_WISH_WAIT ? number : 0;
 }
 
+/* A command that was refused, since a large value it copies did not fit, will find the space. */
+static void s_make_log_room (node_t *self)
+{
+    uint64_t wish = executor_take_log_wish (self->executor);
+    if (wish && self->persistence)
+        (void)persistence_has_room (self->persistence, wish);
+}
+
 /* Whether a reply is to be held until the log is durable up to `gate`. */
 static bool s_is_to_wait (node_t *self, uint64_t gate)
 {
@@ -97,6 +105,7 @@ static void s_run (node_t *self, uint64_t tag, kv_slice_t body)
     }
     uint64_t gate = executor_gate (self->executor);
     uint64_t snapshot = s_take_wish (self);
+    s_make_log_room (self);
     if (snapshot)
         outbox_hold_save (self->outbox, tag, start, snapshot);
     else if (s_is_to_wait (self, gate))
@@ -201,6 +210,7 @@ static void s_answer (node_t *self, door_message_t *message)
     }
     uint64_t gate = executor_gate (self->executor);
     uint64_t snapshot = s_take_wish (self);
+    s_make_log_room (self);
     if (snapshot)
         outbox_hold_save_direct (self->outbox, envelope, &reply, snapshot);
     else if (s_is_to_wait (self, gate))

@@ -63,8 +63,8 @@ typedef struct {
     fault_t faults[FAULT_OPERATIONS];
     uint64_t counts[FAULT_OPERATIONS];
     sync_t *syncs; /* owned: begun; the token is the index */
-    size_t sync_count;
-    bool locked;
+    size_t sync_count, settled;
+    bool deferred, locked;
 } disk_t;
 
 typedef struct {
@@ -384,8 +384,28 @@ static kv_status_t s_sync (file_t *base, file_error_t *error)
         (void)s_fail (error, number, "sync", "");
         return KV_IO;
     }
-    s_settle (self->inode, self->disk->sequence);
+    if (self->disk->deferred)
+        (void)fault_files_sync_begin (base);
+    else
+        s_settle (self->inode, self->disk->sequence);
     return KV_OK;
+}
+
+void fault_files_defer (files_t *base, bool defer)
+{
+    ((disk_t *)base)->deferred = defer;
+}
+
+uint64_t fault_files_begun (const files_t *base)
+{
+    return ((const disk_t *)base)->sync_count;
+}
+
+void fault_files_settle (files_t *base, uint64_t begun)
+{
+    disk_t *self = (disk_t *)base;
+    for (; self->settled < begun && self->settled < self->sync_count; self->settled++)
+        fault_files_sync_end (base, self->settled);
 }
 
 uint64_t fault_files_sync_begin (file_t *base)
@@ -516,6 +536,7 @@ void fault_files_power_loss (files_t *base, power_mode_t mode)
     for (inode_t *inode = self->inodes; inode; inode = inode->next)
         s_crash_inode (self, inode, mode);
     self->sync_count = 0;
+    self->settled = 0;
     self->locked = false;
 }
 

@@ -42,6 +42,12 @@ void fault_files_fail (files_t *self, fault_operation_t operation, uint64_t nth,
 void fault_files_heal (files_t *self);                            /* no faults from now on */
 void fault_files_set_capacity (files_t *self, uint64_t capacity); /* what is there stays */
 
+/* While deferred, file_sync only begins: it says KV_OK, and what it covers is durable once
+ * fault_files_settle is called, with the number of syncs that had begun by then. */
+void fault_files_defer (files_t *self, bool defer);
+uint64_t fault_files_begun (const files_t *self);
+void fault_files_settle (files_t *self, uint64_t begun);
+
 /* A sync in two steps: `token` names it. */
 uint64_t fault_files_sync_begin (file_t *file);
 void fault_files_sync_end (files_t *self, uint64_t token);
