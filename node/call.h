@@ -27,7 +27,8 @@ typedef struct {
 
 typedef void (command_fn) (call_t *call);
 
-enum { CALL_FLOAT_TEXT_BYTES = 5120 /* the longest number INCRBYFLOAT writes */ };
+/* A value that a command of one key makes out of what is there is no longer: INCRBYFLOAT's. */
+enum { CALL_MADE_BYTES_MAX = 5120 };
 
 /* One for each command a node serves; the table is in executor.c. */
 command_fn command_all, command_append, command_bgsave, command_lastsave, command_copy,

@@ -70,7 +70,7 @@ enum {
     FLOAT_TEXT_BYTES = LDBL_MAX_10_EXP + 32 /* sign, digits, point, 17 places, NUL */
 };
 
-_Static_assert((int)FLOAT_TEXT_BYTES <= (int)CALL_FLOAT_TEXT_BYTES,
+_Static_assert((int)FLOAT_TEXT_BYTES <= (int)CALL_MADE_BYTES_MAX,
                "the log has space for any of them");
 
 static bool s_read_float (kv_slice_t text, long double *number)

@@ -8,7 +8,6 @@
 
 enum {
     RESULT_RESERVE_BYTES = 160, /* kept free for the error result of each command to come (X1) */
-    CLEAR_AT_ONCE = 1024,       /* a table of so few entries is freed on the spot */
     DRAIN_MOST = 4096           /* entries freed for one command that needs memory */
 };
 
@@ -124,153 +123,6 @@ void executor_destroy (executor_t **self_p)
     *self_p = NULL;
 }
 
-void executor_doom (executor_t *self, store_t *store, bool at_once)
-{
-    if (at_once || store_count (store) <= CLEAR_AT_ONCE) {
-        store_destroy (&store);
-        return;
-    }
-    if (self->doomed_count == self->doomed_capacity) {
-        self->doomed_capacity = self->doomed_capacity ? 2 * self->doomed_capacity : 16;
-        store_t **doomed = realloc (self->doomed, self->doomed_capacity * sizeof (store_t *));
-        KV_ASSERT (doomed != NULL);
-        self->doomed = doomed;
-    }
-    self->doomed[self->doomed_count++] = store;
-    self->doomed_bytes += store_bytes (store);
-}
-
-/* The shard is to be owned: it is here from now on. */
-static shard_t *s_take (executor_t *self, uint32_t shard, uint64_t epoch)
-{
-    if (!self->kept[shard]) {
-        uint64_t first =
-            self->host.sink ? 0 : epoch; /* without a log there is nothing to open it in */
-        self->kept[shard] = shard_new (shard, first, self->options.secret, &self->host);
-    }
-    self->shards[shard] = self->kept[shard];
-    self->kept[shard] = NULL;
-    sampler_add (&self->sampler, self->shards[shard]);
-    self->host.kept_room += SHARD_OPEN_BYTES;
-    return self->shards[shard];
-}
-
-kv_status_t executor_own (executor_t *self, uint32_t shard, uint64_t epoch)
-{
-    KV_ASSERT (shard < self->options.shards);
-    shard_t *owned = self->shards[shard];
-    const shard_t *there = owned ? owned : self->kept[shard];
-    if (owned && epoch == shard_epoch (owned))
-        return KV_OK;
-    if (epoch == 0 || epoch > KV_EPOCH_MAX || (there && epoch <= shard_epoch (there)))
-        return KV_BAD_VALUE;
-    if (self->host.sink && self->host.sink->room (self->host.sink->context) < SHARD_OPEN_BYTES)
-        return KV_DISK_FULL;
-    if (!owned)
-        owned = s_take (self, shard, epoch);
-    if (epoch > shard_epoch (owned))
-        shard_open_epoch (owned, epoch);
-    shard_host_end (&self->host);
-    return KV_OK;
-}
-
-void executor_disown (executor_t *self, uint32_t shard)
-{
-    KV_ASSERT (shard < self->options.shards);
-    if (!self->shards[shard])
-        return;
-    sampler_remove (&self->sampler, self->shards[shard]);
-    self->kept[shard] = self->shards[shard];
-    self->shards[shard] = NULL;
-    self->host.kept_room -= SHARD_OPEN_BYTES;
-}
-
-const shard_t *executor_shard (const executor_t *self, uint32_t shard)
-{
-    KV_ASSERT (shard < self->options.shards);
-    return self->shards[shard] ? self->shards[shard] : self->kept[shard];
-}
-
-shard_t *executor_restore (executor_t *self, uint32_t shard)
-{
-    KV_ASSERT (shard < self->options.shards);
-    KV_ASSERT (!self->shards[shard]);
-    if (!self->kept[shard])
-        self->kept[shard] = shard_new (shard, 0, self->options.secret, &self->host);
-    return self->kept[shard];
-}
-
-uint64_t executor_highest_epoch (const executor_t *self)
-{
-    uint64_t highest = 0;
-    for (uint32_t i = 0; i < self->options.shards; i++) {
-        const shard_t *shard = executor_shard (self, i);
-        if (shard && shard_epoch (shard) > highest)
-            highest = shard_epoch (shard);
-    }
-    return highest;
-}
-
-void executor_set_loading (executor_t *self, bool loading)
-{
-    self->loading = loading;
-}
-
-void executor_set_durable (executor_t *self, uint64_t lsn)
-{
-    self->host.durable_lsn = lsn;
-}
-
-uint64_t executor_gate (const executor_t *self)
-{
-    return self->host.observed > self->host.durable_lsn ? self->host.observed : 0;
-}
-
-uint64_t executor_take_log_wish (executor_t *self)
-{
-    uint64_t wish = self->log_wish;
-    self->log_wish = 0;
-    return wish;
-}
-
-void executor_set_disk_full (executor_t *self, bool full)
-{
-    self->disk_full = full;
-}
-
-void executor_set_persistent (executor_t *self, int64_t last_save_s)
-{
-    self->persistent = true;
-    self->last_save_s = last_save_s;
-}
-
-snapshot_wish_t executor_take_snapshot_wish (executor_t *self)
-{
-    snapshot_wish_t wish = self->snapshot_wish;
-    self->snapshot_wish = SNAPSHOT_WISH_NONE;
-    return wish;
-}
-
-bool executor_owns (const executor_t *self, uint32_t shard)
-{
-    return shard < self->options.shards && self->shards[shard];
-}
-
-void executor_set_owner (executor_t *self, uint32_t shard, const char *node_id,
-                         const char *endpoint, uint64_t epoch)
-{
-    KV_ASSERT (shard < self->options.shards);
-    owner_t *owner = self->owners[shard];
-    if (!owner) {
-        owner = calloc (1, sizeof *owner);
-        KV_ASSERT (owner != NULL);
-        self->owners[shard] = owner;
-    }
-    snprintf (owner->node_id, sizeof owner->node_id, "%s", node_id);
-    snprintf (owner->endpoint, sizeof owner->endpoint, "%s", endpoint);
-    owner->epoch = epoch;
-}
-
 void executor_set_sink (executor_t *self, const shard_sink_t *sink)
 {
     KV_ASSERT (!self->host.open);
@@ -318,106 +170,16 @@ static uint64_t s_bytes (executor_t *self)
     return self->host.bytes + self->doomed_bytes;
 }
 
-/* Frees what was flushed or disowned. */
-static size_t s_drain_doomed (executor_t *self, size_t budget)
-{
-    size_t done = 0;
-    while (self->doomed_count && done < budget) {
-        store_t **last = &self->doomed[self->doomed_count - 1];
-        size_t before = store_bytes (*last);
-        size_t freed = store_drain (*last, budget - done);
-        done += freed;
-        self->doomed_bytes -= before - (freed ? store_bytes (*last) : 0);
-        if (freed == 0) {
-            store_destroy (last);
-            self->doomed_count--;
-        }
-    }
-    return done;
-}
-
 /* Brings the memory under its bound, as far as policy and budget go; false: it is still over. */
 static bool s_make_room (executor_t *self, size_t budget)
 {
     uint64_t most = self->options.max_memory;
     if (most == 0 || s_bytes (self) <= most)
         return true;
-    (void)s_drain_doomed (self, DRAIN_MOST);
+    (void)executor_drain_doomed (self, DRAIN_MOST);
     uint64_t left = most > self->doomed_bytes ? most - self->doomed_bytes : 0;
     (void)eviction_make_room (&self->eviction, left, budget);
     return s_bytes (self) <= most;
-}
-
-/* ---- space in the log ---------------------------------------------------------------------- */
-
-/* What a command may log that is not in its arguments: the value it copies, or computes. */
-static uint64_t s_own_bytes (executor_t *self, const command_t *command)
-{
-    uint32_t shard;
-    command_id_t id = command->spec->id;
-    if (id == COMMAND_INCRBYFLOAT)
-        return CALL_FLOAT_TEXT_BYTES;
-    if ((id != COMMAND_RENAME && id != COMMAND_RENAMENX && id != COMMAND_COPY) || command->argc < 2)
-        return 0;
-    key_ref_t ref = executor_ref (self, command->argv[1], &shard);
-    const entry_t *entry =
-        ref.shard ? store_find (shard_store (ref.shard), command->argv[1], ref.hash) : NULL;
-    return entry ? entry_value (entry).size : 0;
-}
-
-/* The most bytes of records that a command makes: each key may be in a record of its own, and stand there
- * three times (SETRANGE of one that has expired: a delete, a put, a write). */
-static uint64_t s_command_bound (executor_t *self, const command_t *command)
-{
-    enum { PER_ARGUMENT = 64, EFFECTS_PER_KEY = 3 };
-    _Static_assert(PER_ARGUMENT >= RECORD_HEADER_BYTES + EFFECT_HEADER_BYTES + EFFECT_EXTRA_BYTES,
-                   "what stands before key and value in a record of its own");
-    bool is_about_all = command->spec->keys == KEYS_EVERY && command->spec->flags == COMMAND_WRITE;
-    return EFFECTS_PER_KEY * (uint64_t)command->raw.size +
-           PER_ARGUMENT * ((uint64_t)command->argc + 1) + s_own_bytes (self, command) +
-           (is_about_all ? (uint64_t)self->sampler.count * SHARD_OPEN_BYTES : 0);
-}
-
-uint64_t executor_bound (executor_t *self, kv_slice_t body)
-{
-    request_t request;
-    const char *why;
-    uint64_t bound = self->host.kept_room; /* which nobody else may use */
-    if (request_decode (body, &request, &why))
-        return 0;
-    command_t *command = &self->window[0].command;
-    reader_t at = request.commands;
-    for (uint32_t i = 0; i < request.command_count; i++) {
-        kv_status_t status = command_read (command, &at, &why);
-        KV_ASSERT (status == KV_OK); /* Q1: request_decode has checked its form */
-        bound += command->spec ? s_command_bound (self, command) : 0;
-    }
-    return bound;
-}
-
-static void s_no_space (const executor_t *self, writer_t *out)
-{
-    if (self->disk_full)
-        result_error (out, KV_DISK_FULL,
-                      "ERR no space left on the disk for the log: writes are refused until some is "
-                      "freed, reads go on");
-    else
-        result_error (out, KV_BUSY, "ERR space for the log is being prepared; retry");
-}
-
-/* Whether there is space for what the command logs. One that writes nothing may run without (H8). */
-static bool s_may_run (executor_t *self, const command_t *command)
-{
-    self->host.no_log = false;
-    self->host.blocked = false;
-    if (!self->host.sink)
-        return true;
-    uint64_t bound = s_command_bound (self, command);
-    if (shard_host_has_room (&self->host, bound))
-        return true;
-    self->bound = bound;
-    self->host.no_log = command->spec->flags != COMMAND_WRITE;
-    return self->host.no_log;
 }
 
 /* ---- running -------------------------------------------------------------------------------- */
@@ -447,7 +209,7 @@ static void s_refuse_for_space (executor_t *self, writer_t *out)
     self->busy = !self->disk_full;
     if (self->bound > self->log_wish)
         self->log_wish = self->bound;
-    s_no_space (self, out);
+    executor_no_space (self, out);
 }
 
 /* False: it has met an expired key that it could not log the end of, and so has said nothing (X5). */
@@ -466,10 +228,10 @@ static bool s_is_not_blocked (executor_t *self, writer_t *out, size_t start)
 static bool s_find_space (executor_t *self, const command_t *command, writer_t *out)
 {
     uint64_t evicted = self->eviction.evicted;
-    bool may_run = s_may_run (self, command);
+    bool may_run = executor_may_log (self, command);
     bool fits = !may_run || !command->spec->grows || s_make_room (self, EVICTION_MOST);
     if (evicted != self->eviction.evicted)
-        may_run = s_may_run (self, command); /* evictions took of the log's space */
+        may_run = executor_may_log (self, command); /* evictions took of the log's space */
     bool may_evict = self->options.max_memory_policy != EVICT_NOTHING;
     if (!may_run || (!fits && may_evict && !shard_host_has_room (&self->host, SHARD_DELETE_BYTES)))
         s_refuse_for_space (self, out);
@@ -496,7 +258,7 @@ static bool s_is_served (executor_t *self, const waiting_t *waiting, call_t *cal
     else if (waiting->has_key && !waiting->key.shard)
         call_moved (call, waiting->shard); // X3
     else if (self->busy && s_is_about_data (command))
-        s_no_space (self, out); // X6
+        executor_no_space (self, out); // X6
     else
         return true;
     return false;
@@ -613,7 +375,7 @@ kv_status_t executor_run (executor_t *self, kv_slice_t body, int64_t now_ms, wri
 size_t executor_tick (executor_t *self, int64_t now_ms, size_t budget)
 {
     shard_host_set_time (&self->host, now_ms);
-    size_t done = s_drain_doomed (self, budget);
+    size_t done = executor_drain_doomed (self, budget);
     /* Round after round over the shards, each taking a small share, until none has more to do. */
     enum { SHARE = 16 };
     uint32_t idle = 0;
@@ -637,20 +399,19 @@ executor_stats_t executor_stats (const executor_t *self)
     executor_stats_t stats = {.bytes = self->doomed_bytes,
                               .commands = self->commands,
                               .errors = self->errors,
-                              .expired_keys = self->expired,
                               .evicted_keys = self->eviction.evicted,
                               .keyspace_hits = self->hits,
                               .keyspace_misses = self->misses};
-    for (uint32_t i = 0; i < self->sampler.count; i++) {
-        const shard_t *shard = self->sampler.owned[i];
+    for (uint32_t i = 0; i < self->options.shards; i++) {
+        const shard_t *shard = executor_shard (self, i);
+        if (!shard)
+            continue;
         stats.bytes += store_bytes (shard_store (shard));
+        stats.expired_keys += shard_expired_count (shard);
+        if (!self->shards[i])
+            continue; /* kept: its keys are not served */
         stats.keys += store_count (shard_store (shard));
         stats.expiring_keys += store_expiring_count (shard_store (shard));
-        stats.expired_keys += shard_expired_count (shard);
-    }
-    for (uint32_t i = 0; i < self->options.shards; i++) {
-        if (self->kept[i])
-            stats.bytes += store_bytes (shard_store (self->kept[i]));
     }
     return stats;
 }
@@ -659,6 +420,11 @@ const command_stats_t *executor_command_stats (const executor_t *self, command_i
 {
     KV_ASSERT ((unsigned)id < COMMAND_COUNT);
     return &self->by_command[id];
+}
+
+void executor_set_loading (executor_t *self, bool loading)
+{
+    self->loading = loading;
 }
 
 bool executor_is_valid (const executor_t *self)

@@ -47,7 +47,6 @@ struct executor {
     uint32_t refs_capacity;
     const char *info; /* borrowed from the shell, may be NULL */
     uint64_t commands, errors, hits, misses;
-    uint64_t expired; /* by shards that are not owned any more */
     command_stats_t by_command[COMMAND_COUNT];
 };
 
@@ -56,5 +55,15 @@ key_ref_t executor_ref (const executor_t *self, kv_slice_t key, uint32_t *shard)
 
 /* Takes a table to be freed at once or, if it is large, later. */
 void executor_doom (executor_t *self, store_t *store, bool at_once);
+
+/* Frees about so many entries of such tables; returns how many it freed. */
+size_t executor_drain_doomed (executor_t *self, size_t budget);
+
+/* Whether the log has space for whatever the command may write there. One that writes nothing may run
+ * without (H8). */
+bool executor_may_log (executor_t *self, const command_t *command);
+
+/* The error of a command for which there was none. */
+void executor_no_space (const executor_t *self, writer_t *out);
 
 #endif

@@ -9,8 +9,8 @@ struct shard {
     uint64_t last;           /* H1 */
     uint64_t previous;       /* the record before it */
     uint64_t last_lsn;       /* behind it in the log */
-    uint64_t settled;        /* a position: up to here everything is durable */
-    uint64_t mark, mark_lsn; /* the next one that `settled` can become, once its lsn is durable */
+    uint64_t settled;        /* H9 */
+    uint64_t mark, mark_lsn; /* a position, and the lsn behind its record */
     uint64_t expired_count;
     uint64_t bytes; /* what it has in host->bytes */
     uint32_t id;
@@ -146,8 +146,10 @@ static void s_observe (shard_t *self, const entry_t *entry)
 {
     if (self->last_lsn <= self->host->durable_lsn)
         return;
-    if (!entry || entry_version (entry) > self->settled)
+    if (!entry || entry_version (entry) > self->mark)
         s_observe_lsn (self->host, self->last_lsn);
+    else if (entry_version (entry) > self->settled && self->mark_lsn > self->host->durable_lsn)
+        s_observe_lsn (self->host, self->mark_lsn);
 }
 
 /* A record has its place in the log. */
@@ -155,7 +157,7 @@ static void s_logged (shard_t *self, uint64_t lsn)
 {
     shard_host_t *host = self->host;
     if (self->mark_lsn <= host->durable_lsn) {
-        self->settled = self->mark;
+        self->settled = self->mark; // H9
         self->mark = self->last;
         self->mark_lsn = lsn;
     }
@@ -448,7 +450,7 @@ kv_status_t shard_apply (shard_t *self, const record_t *record)
     effect_t effect;
     kv_slice_t at = record->effects;
     KV_ASSERT (!self->is_open);
-    if (record->previous != self->last)
+    if (record->previous != self->last || position_n (record->position) >= s_n_mask)
         return KV_CORRUPT;
     size_t before = store_count (self->store);
     self->previous = self->last;

@@ -22,6 +22,9 @@
  *       key it found absent; and behind each record it made. What is durable is nothing to wait for.
  *   H8  no record is begun while host->no_log: what has expired is not there, and stays; host->blocked
  *       tells that it was so (R20).
+ *   H9  all records up to shard->settled are durable. It follows from mark to mark: once the record marked
+ *       is durable it is settled, and the newest one is marked. An entry waits for that of the mark, if it
+ *       is not younger, or else for the newest.
  *
  * An entry's clock is the tick of the host it was last used in, modulo 2^16. A tick is a second; or, under
  * allkeys-lru, the time in which a 64th of all entries came new, if that is shorter: so the ages of
@@ -146,9 +149,9 @@ void shard_reserve (shard_t *self, size_t entries);
 /* The payload of a chunk (snapshot_load.h). `entries` is increased. KV_CORRUPT. */
 KV_CHECK_RESULT kv_status_t shard_load (shard_t *self, kv_slice_t payload, uint64_t *entries);
 
-/* Does what the next record says. KV_CORRUPT: it is not the one that follows shard_last. An effect on a
- * key that is not there does nothing, or begins with an empty value: the table may be that of a later
- * time, and what was deleted since is going to be deleted again. */
+/* Does what the next record says. KV_CORRUPT: it is not the one that follows shard_last, or is the last
+ * that can be numbered. An effect on a key that is not there does nothing, or begins with an empty value:
+ * the table may be that of a later time, and what was deleted since is going to be deleted again. */
 KV_CHECK_RESULT kv_status_t shard_apply (shard_t *self, const record_t *record);
 
 /* Deletes at most `budget` entries that have expired; returns how many. The shard counts them. */

@@ -355,6 +355,41 @@ static void test_executor_many_keys_in_one_command (void **state)
     EXPECT (s, "DBSIZE", "0");
 }
 
+static void test_executor_while_loading_serves_nobody (void **state)
+{
+    server_t *s = *state;
+    const char *loading = "!LOADING LOADING KvDB is loading the dataset in memory";
+    static const char *const refused[] = {"GET k",    "SET k v",          "MGET k l", "DBSIZE",
+                                          "SCAN 0",   "KEYS *",           "SAVE",     "BGSAVE",
+                                          "FLUSHALL", "OBJECT ENCODING k"};
+    static const char *const served[] = {"PING", "ECHO x", "TIME", "HELP", "COMMAND COUNT", "INFO"};
+    EXPECT (s, "SET k v", "OK");
+    executor_set_persistent (s->executor, 5);
+    executor_set_loading (s->executor, true);
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
+        EXPECT (s, refused[i], loading);
+    EXPECT (s, "LASTSAVE", loading);
+    for (size_t i = 0; i < sizeof served / sizeof served[0]; i++)
+        assert_int_not_equal (server_ask (s, served[i])[0], '!');
+    EXPECT (s, "GET", "!WRONG_ARITY ERR wrong number of arguments for 'get' command");
+    assert_int_equal (executor_take_snapshot_wish (s->executor), SNAPSHOT_WISH_NONE);
+    executor_set_loading (s->executor, false);
+    EXPECT (s, "GET k", "\"v\"");
+    EXPECT (s, "LASTSAVE", "5");
+}
+
+static void test_executor_counters_do_not_fall_with_a_shard (void **state)
+{
+    server_t *s = *state;
+    EXPECT (s, "SET k v PX 1", "OK");
+    s->now_ms++;
+    EXPECT (s, "GET k", "nil");
+    assert_int_equal (executor_stats (s->executor).expired_keys, 1);
+    for (uint32_t i = 0; i < SERVER_SHARDS; i++)
+        executor_disown (s->executor, i);
+    assert_int_equal (executor_stats (s->executor).expired_keys, 1);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -370,6 +405,8 @@ int main (void)
         WITH_SERVER (test_executor_moved_names_the_owner_in_its_details),
         WITH_SERVER (test_executor_tick_is_fair_and_bounded),
         WITH_SERVER (test_executor_many_keys_in_one_command),
+        WITH_SERVER (test_executor_while_loading_serves_nobody),
+        WITH_SERVER (test_executor_counters_do_not_fall_with_a_shard),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

@@ -172,6 +172,25 @@ static void test_gate_settled_entries_wait_for_nothing (void **state)
     assert_int_equal (s_gate (self, "MGET a0 a1 a2"), 0);
 }
 
+/* While the newest record is being written again and again, what is older waits for the sync under way, not
+ * for the next one. */
+static void test_gate_older_entries_wait_for_less_than_the_newest (void **state)
+{
+    bed_t *self = *state;
+    uint64_t older = s_gate (self, "SET a0 v");
+    for (int i = 0; i < 10; i++) {
+        uint64_t newer = s_gate (self, "SET a1 w");
+        assert_true (newer > older);
+        assert_true (s_gate (self, "GET a0") == older);
+        assert_true (s_gate (self, "GET a1") == newer);
+        assert_true (s_gate (self, "MGET a0 a1") == newer);
+        assert_true (s_gate (self, "GET a2") == newer); /* absent */
+    }
+    executor_set_durable (self->server.executor, older);
+    assert_int_equal (s_gate (self, "GET a0"), 0);
+    assert_true (s_gate (self, "GET a1") == s_end (self));
+}
+
 static void test_gate_several_keys_wait_for_what_each_has_seen (void **state)
 {
     bed_t *self = *state;
@@ -286,6 +305,7 @@ int main (void)
         WITH_BED (test_gate_an_absence_waits_for_the_shard),
         WITH_BED (test_gate_meeting_an_expired_key_waits_for_its_deletion),
         WITH_BED (test_gate_settled_entries_wait_for_nothing),
+        WITH_BED (test_gate_older_entries_wait_for_less_than_the_newest),
         WITH_BED (test_gate_several_keys_wait_for_what_each_has_seen),
         WITH_BED (test_gate_what_looks_at_all_waits_for_the_logs_end),
         WITH_BED (test_gate_what_knows_no_data_waits_for_nothing),

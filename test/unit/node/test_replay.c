@@ -235,6 +235,7 @@ static void test_replay_refuses_what_does_not_follow (void **state)
     assert_int_equal (s_apply (shard, 1, 2, other), KV_CORRUPT); /* once more */
     assert_int_equal (s_apply (shard, 3, 4, other), KV_CORRUPT); /* one is missing */
     assert_int_equal (s_apply (shard, 0, 3, other), KV_CORRUPT); /* another beginning */
+    assert_int_equal (s_apply (shard, 2, (UINT64_C (1) << POSITION_N_BITS) - 1, other), KV_CORRUPT);
     assert_true (shard_last (shard) == last);
     assert_true (kv_slice_equal (entry_value (s_find (shard, "k")), kv_slice_text ("v")));
     assert_int_equal (s_apply (shard, 2, 3, other), KV_OK);

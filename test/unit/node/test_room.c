@@ -318,6 +318,41 @@ static void test_room_a_key_may_be_logged_three_times (void **state)
     free (key);
 }
 
+/* A large value stands in the log once, however often its key does. */
+static void test_room_a_large_value_needs_it_once (void **state)
+{
+    bed_t *self = *state;
+    server_t *s = &self->server;
+    static const char *const commands[] = {"SET k @90000", "GETSET k @90000", "APPEND l @90000",
+                                           "SETEX k 10 @90000", "SETRANGE m 2 @90000"};
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        writer_reset (&s->request);
+        request_begin (&s->request, 1, 1, false);
+        server_encode (&s->request, commands[i]);
+        uint64_t bound = executor_bound (s->executor, kv_slice (s->request.data, s->request.size));
+        assert_in_range (bound, 90000, 91000);
+        self->log.room = bound - 700;
+        EXPECT (s, commands[i], BUSY);
+        self->log.room = bound;
+        assert_int_not_equal (server_ask (s, commands[i])[0], '!'); // A2
+    }
+}
+
+/* What a request copies may be what it has brought itself. */
+static void test_room_bound_of_a_request_that_copies_what_it_sets (void **state)
+{
+    bed_t *self = *state;
+    server_t *s = &self->server;
+    static const char *const commands[] = {"SET {k}1 @50000", "COPY {k}1 {k}2", "RENAME {k}1 {k}3",
+                                           "GETDEL {k}3"};
+    writer_reset (&s->request);
+    request_begin (&s->request, 1, 4, false);
+    for (size_t i = 0; i < 4; i++)
+        server_encode (&s->request, commands[i]);
+    self->log.room = executor_bound (s->executor, kv_slice (s->request.data, s->request.size));
+    assert_string_equal (s_batch (self, 4, commands), ". . . . ");
+}
+
 /* The bound of any command covers what it logs, expired keys on its way included. */
 static void test_room_bounds_cover_what_is_logged (void **state)
 {
@@ -376,6 +411,8 @@ int main (void)
         cmocka_unit_test (test_room_evictions_stop_without_it),
         WITH_BED (test_room_is_kept_for_epochs_to_open),
         WITH_BED (test_room_a_key_may_be_logged_three_times),
+        WITH_BED (test_room_a_large_value_needs_it_once),
+        WITH_BED (test_room_bound_of_a_request_that_copies_what_it_sets),
         WITH_BED (test_room_bounds_cover_what_is_logged),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
