@@ -664,6 +664,8 @@ static void s_step (run_t *self)
     self->now_us += (int64_t)s_random (self, s_random (self, 8) ? 2000 : 40000);
     self->wall_ms = 1700000000000 + self->now_us / 1000;
     s_end_sync (self);
+    if (!executor_owns (self->executor, 0)) /* the disk was full */
+        s_own_all (self);
     for (uint64_t i = s_random (self, 5); i > 0; i--)
         s_request (self);
     if (s_random (self, 3) == 0)
