@@ -15,11 +15,11 @@ enum {
     PENDING_SLACK_BYTES = 4 * 1024 * 1024,
     HIGH_WATER_MARK = 10000,
     EXPIRE_BUDGET = 256,
-    STALL_MS = 1,   /* how long to wait for replies to be sent */
-    LOAD_US = 5000, /* how long a turn loads data */
-    SNAPSHOT_IDLE_US =
-        800, /* how long a turn walks the tables for a snapshot, with nothing else to do */
-    SNAPSHOT_SHARE = 10, /* ... and else, as one part in so many of the turn */
+    STALL_MS = 1,           /* how long to wait for replies to be sent */
+    LOAD_US = 5000,         /* how long a turn loads data */
+    SNAPSHOT_STEP_US = 800, /* the most a turn walks the tables for a snapshot */
+    SNAPSHOT_SHARE = 10,    /* ... while there are requests, one part in so many of the time */
+    IDLE_US = 10000         /* ... and there are, until none has come for so long */
 };
 
 void node_end (node_t *self, bool failed, const char *reason)
@@ -130,22 +130,39 @@ static void s_load (node_t *self)
     self->next_call_ms = self->now_ms;
 }
 
+static bool s_is_idle (const node_t *self, int64_t now_us)
+{
+    return now_us - self->asked_us >= IDLE_US;
+}
+
+/* Until when this turn may walk the tables for a snapshot. */
+static int64_t s_snapshot_until_us (node_t *self, int64_t now_us)
+{
+    bool idle = s_is_idle (self, now_us);
+    int64_t passed_us = now_us - self->tended_us;
+    self->tended_us = now_us;
+    self->spare_us += idle ? passed_us : passed_us / SNAPSHOT_SHARE;
+    if (idle || self->spare_us > SNAPSHOT_STEP_US)
+        self->spare_us = SNAPSHOT_STEP_US;
+    return now_us + self->spare_us;
+}
+
 /* What the disk has done since, what is due to it, and what waited for it. */
-static bool s_tend_disk (node_t *self, bool busy)
+static bool s_tend_disk (node_t *self)
 {
     if (!self->persistence)
         return false;
     int64_t now_us = clock_us ();
-    int64_t turn_us = now_us - self->turn_us;
-    int64_t step_us = busy ? turn_us / SNAPSHOT_SHARE : SNAPSHOT_IDLE_US;
-    bool more = persistence_tend (self->persistence, clock_ms (), now_us + step_us);
+    bool more =
+        persistence_tend (self->persistence, self->now_ms, s_snapshot_until_us (self, now_us));
+    self->spare_us -= clock_us () - now_us;
     node_release_replies (self);
     if (self->opening && persistence_is_flushed (self->persistence))
         node_attach (self);
     const char *fault = persistence_fault (self->persistence);
     if (*fault && !self->ended)
         node_end (self, true, fault); // R20
-    return more || persistence_hesitates (self->persistence);
+    return (more && s_is_idle (self, now_us)) || persistence_hesitates (self->persistence);
 }
 
 /* How long to wait for something to happen. */
@@ -179,7 +196,6 @@ static void s_turn (node_t *self, bool *busy)
 {
     s_wait (self, *busy);
     self->now_ms = clock_ms ();
-    self->turn_us = clock_us ();
     self->blocked = false; /* the request in hand asks again */
     s_handle_pipe (self);
     node_drain_control (self);
@@ -192,7 +208,7 @@ static void s_turn (node_t *self, bool *busy)
         s_tend (self);
     if (!self->ended)
         s_timers (self, busy);
-    *busy = s_tend_disk (self, *busy) || *busy || self->loading;
+    *busy = s_tend_disk (self) || *busy || self->loading;
     if (self->opening && !self->persistence)
         node_attach (self);
     if (self->leaving && !self->ended)

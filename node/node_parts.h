@@ -30,9 +30,11 @@ typedef struct {
     bool told_ready; /* the pipe has been told */
     bool serving;    /* attached: the data lane may carry requests */
     uint32_t beacon_ms;
-    uint64_t epoch;  /* of the newest SHARDS */
-    uint64_t beacon; /* the last beacon's number */
-    int64_t turn_us; /* when the turn began to work, clock_us */
+    uint64_t epoch;    /* of the newest SHARDS */
+    uint64_t beacon;   /* the last beacon's number */
+    int64_t asked_us;  /* when a request was there last, clock_us */
+    int64_t tended_us; /* when the disk was tended last */
+    int64_t spare_us;  /* what a snapshot may take of the node's time until it is used up */
     int64_t now_ms, next_call_ms, next_tick_ms, next_tend_ms;
     int64_t taken_since_ms; /* 0: not refused; else since when, because the id is taken */
     int64_t stop_ms;        /* 0: not stopping; else when it ends in any case */

@@ -92,6 +92,7 @@ static bool s_is_to_wait (node_t *self, uint64_t gate)
 
 static void s_run (node_t *self, uint64_t tag, kv_slice_t body)
 {
+    self->asked_us = clock_us ();
     if (outbox_is_due (self->outbox))
         s_send_replies (self);
     writer_t *reply = outbox_writer (self->outbox);
@@ -198,6 +199,7 @@ bool node_drain_data (node_t *self)
 
 static void s_answer (node_t *self, door_message_t *message)
 {
+    self->asked_us = clock_us ();
     writer_t reply = writer_make (KV_REPLY_BYTES_MAX);
     kv_slice_t envelope = kv_slice (message->envelope, message->envelope_bytes);
     kv_status_t status =

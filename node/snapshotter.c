@@ -149,10 +149,9 @@ static void s_step (snapshotter_t *self)
 /* True: the time is over, and the walk is not. */
 static bool s_walk (snapshotter_t *self, const snapshotter_turn_t *turn)
 {
-    int64_t began_us = clock_us ();
-    int64_t now_us = began_us;
+    int64_t now_us = clock_us ();
     bool waits = false;
-    do { /* one step in any case: it gets on however busy the node is */
+    while (!self->walk_is_over && now_us < turn->until_us) {
         waits = !snapshot_actor_has_room (self->actor); // M3
         if (waits)
             break;
@@ -161,7 +160,7 @@ static bool s_walk (snapshotter_t *self, const snapshotter_turn_t *turn)
         now_us = clock_us ();
         if ((uint64_t)(now_us - then_us) > self->status.longest_step_us)
             self->status.longest_step_us = (uint64_t)(now_us - then_us);
-    } while (!self->walk_is_over && now_us < turn->until_us);
+    }
     if (self->walk_is_over) {
         self->status.state = SNAPSHOTTER_SETTLING;
         self->status.end_lsn = turn->appended_lsn;
