@@ -312,7 +312,8 @@ kv_status_t wal_keeper_retire (wal_keeper_t *self, uint64_t lsn, file_error_t *e
         gone++;
     }
     self->count -= gone;
-    memmove (self->kept, self->kept + gone, self->count * sizeof *self->kept);
+    if (self->count > 0)
+        memmove (self->kept, self->kept + gone, self->count * sizeof *self->kept);
     return status;
 }
 

@@ -288,6 +288,8 @@ static bool s_is_worth_zeros (persistence_t *self)
 /* What is wanted is `bytes`, and some segment ahead in any case. */
 bool persistence_has_room (persistence_t *self, uint64_t bytes)
 {
+    if (self->state != RUNNING)
+        return true; /* nothing is logged: the executor refuses what would be */
     uint64_t spare = wal_spare_bytes (self->wal);
     if (spare + self->asked_bytes < bytes || spare + self->asked_bytes == 0) {
         self->asked_bytes = bytes > spare ? bytes - spare : 1;

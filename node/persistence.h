@@ -58,7 +58,7 @@ const char *persistence_fault (const persistence_t *self);
 
 /* ---- while RUNNING; a fault that comes up in one of these is told by persistence_fault ---- */
 
-/* Q4. False: the space is being prepared; ask again after persistence_tend. */
+/* Q4; may be asked in any state. False: the space is being prepared; ask again after persistence_tend. */
 bool persistence_has_room (persistence_t *self, uint64_t bytes);
 
 /* Bytes of records that there is space for. */
