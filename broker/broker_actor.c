@@ -3,7 +3,7 @@
 #include "actors/bundle_io.h"
 #include "actors/clock.h"
 #include "actors/door.h"
-#include "actors/identity.h"
+#include "actors/data_directory.h"
 #include "actors/process.h"
 #include "actors/timer_wheel.h"
 #include "broker/broker_commands.h"
@@ -25,6 +25,7 @@ typedef struct {
     broker_options_t *given; /* what follows is of it */
     const kv_broker_options_t *options;
     const log_t *log;
+    files_t *files;      /* of the data directory, locked; NULL without one */
     identity_t identity; /* the cluster's */
     zsock_t *pipe;
     door_t *clients;
@@ -344,8 +345,8 @@ static kv_status_t s_start (broker_t *self, const void *options, char *why, size
     self->options = &self->given->set;
     self->log = &self->given->log;
     if (self->options->data_dir)
-        status =
-            identity_load (self->options->data_dir, "cluster", &self->identity, why, why_bytes);
+        status = data_directory_open (self->options->data_dir, "cluster", &self->files,
+                                      &self->identity, why, why_bytes);
     else
         identity_make (&self->identity);
     if (status == KV_OK)
@@ -373,6 +374,7 @@ static void s_destroy (broker_t **self_p)
     shard_map_destroy (&self->map);
     door_close (&self->clients, STOP_MS);
     door_close (&self->nodes, STOP_MS);
+    files_destroy (&self->files);
     broker_options_destroy (&self->given);
     free (self);
 }

@@ -1,7 +1,7 @@
 #include "node/node_parts.h"
 
 #include "actors/clock.h"
-#include "actors/files_disk.h"
+#include "actors/data_directory.h"
 #include "actors/process.h"
 #include "actors/wire.h"
 
@@ -215,21 +215,6 @@ static void s_turn (node_t *self, bool *busy)
         node_leave (self);
 }
 
-/* The data directory, for this node alone. */
-static kv_status_t s_open_data (node_t *self, char *why, size_t why_bytes)
-{
-    file_error_t error = {0};
-    const char *directory = self->options->data_dir;
-    kv_status_t status = files_disk_open (directory, &self->files, &error);
-    if (status == KV_OK)
-        status = files_lock (self->files, "lock", &error);
-    if (status) {
-        snprintf (why, why_bytes, "%s", error.text);
-        return status;
-    }
-    return identity_load (directory, "identity", &self->identity, why, why_bytes);
-}
-
 static kv_status_t s_open_persistence (node_t *self, char *why, size_t why_bytes)
 {
     const kv_node_options_t *options = self->options;
@@ -263,7 +248,8 @@ static kv_status_t s_prepare (node_t *self, const void *given, char *why, size_t
     self->log = &self->given->log;
     self->is_inproc = strncmp (options->broker_endpoint, "inproc:", strlen ("inproc:")) == 0;
     if (options->data_dir)
-        status = s_open_data (self, why, why_bytes);
+        status = data_directory_open (options->data_dir, "identity", &self->files, &self->identity,
+                                      why, why_bytes);
     else
         identity_make (&self->identity);
     if (status == KV_OK)

@@ -15,7 +15,7 @@ import threading
 import time
 import unittest
 
-from harness import FULL, ROOT, SEED, Cluster, wait_until
+from harness import FULL, ROOT, SEED, Cluster, processes_of, wait_until
 from hostile import Client
 
 POLICIES = ("always", "interval", "never")
@@ -145,10 +145,10 @@ class KillRounds(unittest.TestCase):
         starting = subprocess.Popen(
             [str(ROOT / "config" / "cluster"), "start", "node1", "--dir", str(cluster.dir), "--port", str(cluster.port)],
             env=cluster.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        before = cluster.pid("node1")
-        wait_until(lambda: cluster.pid("node1") != before, what="a new process")
+        wait_until(lambda: processes_of(cluster.dir / "node1"), what="a new process")
         time.sleep(draw.random() * 0.03)
-        os.kill(cluster.pid("node1"), signal.SIGKILL)
+        for pid in processes_of(cluster.dir / "node1"):
+            os.kill(pid, signal.SIGKILL)
         starting.wait(120)
 
     def round(self, cluster, writers, draw):

@@ -41,6 +41,7 @@ SHELLS = [
     "actors/clock.[ch]",       # the real clock
     "actors/identity.[ch]",    # a file, and randomness of the system
     "actors/small_file.[ch]",  # files that are replaced as a whole
+    "actors/data_directory.[ch]",  # a folder, its lock and identity
     "actors/files_disk.[ch]",  # the files of a directory
     "actors/parcel.[ch]",      # structs from thread to thread
     "broker/placement.[ch]",   # one of them

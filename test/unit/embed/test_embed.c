@@ -136,25 +136,8 @@ static void s_pass (kv_client_t *client, int round, bool write)
     }
 }
 
-static void s_unlink (const char *folder, const char *name)
-{
-    char path[256];
-    snprintf (path, sizeof path, "%s/%s", folder, name);
-    assert_int_equal (unlink (path), 0);
-}
-
-/* Removes a data directory of a broker, which holds these files and no others. */
-static void s_remove_broker (const char *folder)
-{
-    s_unlink (folder, "cluster");
-    s_unlink (folder, "placement");
-    assert_int_equal (rmdir (folder), 0);
-}
-
-/* ---- the process ------------------------------------------------------------------------------- */
-
-/* Removes a data directory of a node, which holds its log as well. */
-static void s_remove_node (const char *folder)
+/* Removes a data directory and what is in it. */
+static void s_remove (const char *folder)
 {
     zdir_t *files = zdir_new (folder, NULL);
     assert_non_null (files);
@@ -340,7 +323,7 @@ static void test_nodes_find_the_broker_that_comes_back (void **state)
         s_pass (cluster.client, 7, false);
     }
     s_stop (&cluster);
-    s_remove_broker (folder);
+    s_remove (folder);
 }
 
 static void test_a_node_that_comes_back_serves (void **state)
@@ -455,8 +438,8 @@ static void test_a_cluster_is_known_again_by_its_folder (void **state)
     assert_non_null (strstr (why, "another cluster"));
     zactor_destroy (&node);
     zactor_destroy (&broker);
-    s_remove_broker (folder);
-    s_remove_node (other);
+    s_remove (folder);
+    s_remove (other);
 }
 
 static void test_failures_are_told_and_the_process_lives_on (void **state)
