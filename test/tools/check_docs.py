@@ -1,4 +1,4 @@
-#!/ usr / bin / env python3
+#!/usr/bin/env python3
 """Checks that the pages (*.md) lead somewhere.
 
   link     a relative link names a file or folder that is there, and an anchor of it a heading.
@@ -37,9 +37,8 @@ def read(root, path):
 def anchors(text):
     """The anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
-    return
-{re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings
-}
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
 
 def links(path, text):
     """(target, anchor) of each relative link; the target relative to the root."""

@@ -1,4 +1,4 @@
-#!/ usr / bin / env python3
+#!/usr/bin/env python3
 """Checks the facts about the tree that CONTRIBUTING.md asks for and a formatter cannot know.
 
   marker   no note to self is left in a file: an open end is an issue, not a comment.
