@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,8 +121,7 @@ static kv_status_t s_read (file_t *base, uint64_t offset, void *out, size_t byte
         if (count < 0 && errno == EINTR)
             continue;
         if (count < 0)
-            return s_fail (error, errno, "read %s at %llu", self->path,
-                           (unsigned long long)(offset + *got));
+            return s_fail (error, errno, "read %s at %" PRIu64, self->path, offset + *got);
         *got += (size_t)count;
     }
     return KV_OK;
@@ -137,8 +137,8 @@ static kv_status_t s_write (file_t *base, uint64_t offset, kv_slice_t bytes, fil
         if (count < 0 && errno == EINTR)
             continue;
         if (count <= 0)
-            return s_fail (error, count < 0 ? errno : EIO, "write %s at %llu", self->path,
-                           (unsigned long long)(offset + done));
+            return s_fail (error, count < 0 ? errno : EIO, "write %s at %" PRIu64, self->path,
+                           offset + done);
         done += (size_t)count;
     }
     return KV_OK;
@@ -161,7 +161,7 @@ static kv_status_t s_fill (disk_file_t *self, uint64_t from, uint64_t to, file_e
 static kv_status_t s_allocate (file_t *base, uint64_t bytes, file_error_t *error)
 {
     disk_file_t *self = (disk_file_t *)base;
-    uint64_t size;
+    uint64_t size = 0;
     kv_status_t status = s_size (base, &size, error);
     if (status || size >= bytes)
         return status;

@@ -111,7 +111,7 @@ kv_status_t snapshot_reader_open (files_t *files, const char *name, snapshot_rea
     snapshot_reader_t *self = calloc (1, sizeof *self);
     KV_ASSERT (self != NULL);
     self->files = files;
-    memcpy (self->name, name, strlen (name));
+    memcpy (self->name, name, strlen (name) + 1);
     kv_status_t status = files_open (files, name, FILE_READ, &self->file, error);
     if (status == KV_OK)
         status = file_size (self->file, &self->file_bytes, error);

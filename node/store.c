@@ -514,7 +514,7 @@ uint64_t store_scan_ahead (const store_t *self, uint64_t cursor, store_visit_fn 
         if (bucket_end)
             bucket_end (context, end[i]);
     }
-    return end[count - 1];
+    return next >> CURSOR_BITS ? 0 : next;
 }
 
 uint64_t store_place (const store_t *self, const entry_t *entry)
