@@ -345,6 +345,7 @@ kv_status_t executor_run (executor_t *self, kv_slice_t body, int64_t now_ms, wri
     request_t request;
     const char *why;
     self->host.observed = 0;
+    self->wants_sync = false;
     self->busy = false;
     kv_status_t status = request_decode (body, &request, &why);
     if (status && !request.has_id)
@@ -355,7 +356,12 @@ kv_status_t executor_run (executor_t *self, kv_slice_t body, int64_t now_ms, wri
         reply_refuse (reply, request.id, status, text);
         return KV_OK;
     }
+    self->wants_sync = request.durability == DURABILITY_FSYNC;
     why = request_unserved (&request);
+    if (!why && self->wants_sync && !self->persistent && !self->loading)
+        why =
+            "ERR durability 'fsync' needs a log; set kvdb.persistence.fsync to always, interval or "
+            "never, or ask for 'local' or 'replicated'";
     if (why) {
         reply_refuse (reply, request.id, KV_NOT_SUPPORTED, why);
         return KV_OK;

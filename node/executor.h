@@ -84,6 +84,10 @@ void executor_set_durable (executor_t *self, uint64_t lsn);
 /* What the reply made last tells of is safe once the log is durable up to this lsn (R3); 0: it is. */
 uint64_t executor_gate (const executor_t *self);
 
+/* Whether the last request asked for durability 'fsync': its reply waits until the log is synced up to
+ * executor_gate, whatever the flush policy is. */
+bool executor_wants_sync (const executor_t *self);
+
 /* How much room the log needs before a request is run: an upper bound of the bytes of records that it can
  * make, and what is kept for epochs to open. */
 uint64_t executor_bound (executor_t *self, kv_slice_t body);

@@ -34,6 +34,7 @@ struct executor {
     bool loading, disk_full, persistent;
     int64_t last_save_s;
     snapshot_wish_t snapshot_wish;
+    bool wants_sync;   /* of the last request */
     bool busy;         /* X6: a command of this request was told so */
     uint64_t bound;    /* of the command that found no space */
     uint64_t log_wish; /* bytes that were refused for want of space */

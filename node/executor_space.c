@@ -142,6 +142,11 @@ uint64_t executor_gate (const executor_t *self)
     return self->host.observed > self->host.durable_lsn ? self->host.observed : 0;
 }
 
+bool executor_wants_sync (const executor_t *self)
+{
+    return self->wants_sync;
+}
+
 /* ---- snapshots ------------------------------------------------------------------------------- */
 
 void executor_set_persistent (executor_t *self, int64_t last_save_s)

@@ -45,6 +45,7 @@ void node_release_replies (node_t *self)
     if (!self->persistence || outbox_is_clear (self->outbox))
         return;
     outbox_release (self->outbox, s_releasable (self), &target);
+    outbox_release_synced (self->outbox, persistence_durable (self->persistence), &target);
     uint64_t ended = persistence_snapshot_ended (self->persistence, &fault);
     outbox_release_saves (self->outbox, ended, fault, &target);
     outbox_send (self->outbox, &target);
@@ -90,6 +91,15 @@ static bool s_is_to_wait (node_t *self, uint64_t gate)
     return true;
 }
 
+/* The same for a request that asked for as much itself. */
+static bool s_is_to_wait_for_sync (node_t *self, uint64_t gate)
+{
+    if (gate == 0 || !executor_wants_sync (self->executor))
+        return false;
+    persistence_demand (self->persistence, gate);
+    return true;
+}
+
 static void s_run (node_t *self, uint64_t tag, kv_slice_t body)
 {
     self->asked_us = clock_us ();
@@ -109,6 +119,8 @@ static void s_run (node_t *self, uint64_t tag, kv_slice_t body)
     s_make_log_room (self);
     if (snapshot)
         outbox_hold_save (self->outbox, tag, start, snapshot);
+    else if (s_is_to_wait_for_sync (self, gate))
+        outbox_hold_synced (self->outbox, tag, start, gate);
     else if (s_is_to_wait (self, gate))
         outbox_hold (self->outbox, tag, start, gate);
     else
@@ -215,6 +227,8 @@ static void s_answer (node_t *self, door_message_t *message)
     s_make_log_room (self);
     if (snapshot)
         outbox_hold_save_direct (self->outbox, envelope, &reply, snapshot);
+    else if (s_is_to_wait_for_sync (self, gate))
+        outbox_hold_synced_direct (self->outbox, envelope, &reply, gate);
     else if (s_is_to_wait (self, gate))
         outbox_hold_direct (self->outbox, envelope, &reply, gate);
     else

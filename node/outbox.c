@@ -21,7 +21,7 @@ struct outbox {
     reply_lane_t *lane;
     direct_t direct[DIRECT_MOST]; /* ready */
     size_t direct_count;
-    reply_gate_t *held, *saves;
+    reply_gate_t *held, *synced, *saves;
 };
 
 outbox_t *outbox_new (void)
@@ -30,6 +30,7 @@ outbox_t *outbox_new (void)
     KV_ASSERT (self != NULL);
     self->lane = reply_lane_new ();
     self->held = reply_gate_new ();
+    self->synced = reply_gate_new ();
     self->saves = reply_gate_new ();
     return self;
 }
@@ -46,6 +47,7 @@ void outbox_destroy (outbox_t **self_p)
     }
     reply_lane_destroy (&self->lane);
     reply_gate_destroy (&self->held);
+    reply_gate_destroy (&self->synced);
     reply_gate_destroy (&self->saves);
     free (self);
 }
@@ -76,6 +78,11 @@ void outbox_hold (outbox_t *self, uint64_t tag, size_t start, uint64_t lsn)
     s_hold (self, self->held, tag, start, lsn);
 }
 
+void outbox_hold_synced (outbox_t *self, uint64_t tag, size_t start, uint64_t lsn)
+{
+    s_hold (self, self->synced, tag, start, lsn);
+}
+
 void outbox_hold_save (outbox_t *self, uint64_t tag, size_t start, uint64_t snapshot)
 {
     s_hold (self, self->saves, tag, start, snapshot);
@@ -98,6 +105,11 @@ static void s_hold_direct (reply_gate_t *gate, kv_slice_t envelope, writer_t *re
 void outbox_hold_direct (outbox_t *self, kv_slice_t envelope, writer_t *reply, uint64_t lsn)
 {
     s_hold_direct (self->held, envelope, reply, lsn);
+}
+
+void outbox_hold_synced_direct (outbox_t *self, kv_slice_t envelope, writer_t *reply, uint64_t lsn)
+{
+    s_hold_direct (self->synced, envelope, reply, lsn);
 }
 
 void outbox_hold_save_direct (outbox_t *self, kv_slice_t envelope, writer_t *reply,
@@ -155,12 +167,23 @@ static void s_ready (outbox_t *self, const reply_route_t *route, kv_slice_t repl
     reply_lane_add (self->lane, route->tag);
 }
 
-void outbox_release (outbox_t *self, uint64_t lsn, const outbox_target_t *target)
+static void s_release (outbox_t *self, reply_gate_t *gate, uint64_t reached,
+                       const outbox_target_t *target)
 {
     reply_route_t route;
     kv_slice_t reply;
-    while (reply_gate_next (self->held, lsn, &route, &reply))
+    while (reply_gate_next (gate, reached, &route, &reply))
         s_ready (self, &route, reply, target);
+}
+
+void outbox_release (outbox_t *self, uint64_t lsn, const outbox_target_t *target)
+{
+    s_release (self, self->held, lsn, target);
+}
+
+void outbox_release_synced (outbox_t *self, uint64_t lsn, const outbox_target_t *target)
+{
+    s_release (self, self->synced, lsn, target);
 }
 
 /* The reply that tells of a snapshot that failed, in place of the one that was made. */
@@ -202,10 +225,13 @@ bool outbox_is_due (const outbox_t *self)
 
 bool outbox_is_full (const outbox_t *self)
 {
-    return reply_lane_unsent_bytes (self->lane) + reply_gate_bytes (self->held) >= UNSENT_BYTES_MAX;
+    return reply_lane_unsent_bytes (self->lane) + reply_gate_bytes (self->held) +
+               reply_gate_bytes (self->synced) >=
+           UNSENT_BYTES_MAX;
 }
 
 bool outbox_is_clear (const outbox_t *self)
 {
-    return reply_gate_bytes (self->held) == 0 && reply_gate_bytes (self->saves) == 0;
+    return reply_gate_bytes (self->held) == 0 && reply_gate_bytes (self->synced) == 0 &&
+           reply_gate_bytes (self->saves) == 0;
 }

@@ -5,8 +5,10 @@
  *   outbox_add ------------------------------------> ready --outbox_send--> lane, door
  *       |   waits for an lsn                           ^
  *       +-----------------------> held (reply_gate) ---+ outbox_release
+ *       |   waits for an lsn to be durable             |
+ *       +-----------------------> synced (reply_gate) -+ outbox_release_synced
  *       |   waits for a snapshot                       |
- *       +-----------------------> saves (reply_gate) --+
+ *       +-----------------------> saves (reply_gate) --+ outbox_release_saves
  *
  *   O1  outbox_send is called only after the log was written (Q1 of persistence.h).
  *   O2  what is held and ready has no bound here: its user runs no request while outbox_is_full.
@@ -39,16 +41,21 @@ writer_t *outbox_writer (outbox_t *self);
 /* What was appended to the writer from `start` on is the reply to the request with that tag. */
 void outbox_add (outbox_t *self, uint64_t tag, size_t start);
 void outbox_hold (outbox_t *self, uint64_t tag, size_t start, uint64_t lsn);
+void outbox_hold_synced (outbox_t *self, uint64_t tag, size_t start, uint64_t lsn);
 void outbox_hold_save (outbox_t *self, uint64_t tag, size_t start, uint64_t snapshot);
 
 /* The same for a reply at the direct door, whose writer is emptied. */
 void outbox_add_direct (outbox_t *self, kv_slice_t envelope, writer_t *reply);
 void outbox_hold_direct (outbox_t *self, kv_slice_t envelope, writer_t *reply, uint64_t lsn);
+void outbox_hold_synced_direct (outbox_t *self, kv_slice_t envelope, writer_t *reply, uint64_t lsn);
 void outbox_hold_save_direct (outbox_t *self, kv_slice_t envelope, writer_t *reply,
                               uint64_t snapshot);
 
 /* Makes ready what waits for no more than `lsn`, sending bundles that fill up (O1). */
 void outbox_release (outbox_t *self, uint64_t lsn, const outbox_target_t *target);
+
+/* Likewise what waits until that is durable, as its request asked for. */
+void outbox_release_synced (outbox_t *self, uint64_t lsn, const outbox_target_t *target);
 
 /* Likewise for snapshots up to that number; `fault` is "", or why there is none: then the replies are
  * errors. */

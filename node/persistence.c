@@ -29,6 +29,7 @@ struct persistence {
     files_t *snapshot_files;
     char *snapshot_name; /* owned */
     flusher_t flusher;
+    uint64_t demanded; /* lsn; synced whatever the policy is */
     shard_sink_t sink;
     record_maker_t *maker;                 /* owned */
     uint64_t asked_bytes;                  /* spare space last asked for; 0: nothing is under way */
@@ -350,6 +351,13 @@ static void s_ask_sync (persistence_t *self)
         (wal_message_t){.type = WAL_SYNC, .lsn = lsn, .number = wal_current (self->wal).number});
 }
 
+/* What was demanded, as far as it is written. */
+static void s_pass_demand (persistence_t *self)
+{
+    uint64_t written = self->flusher.written;
+    flusher_demand (&self->flusher, self->demanded < written ? self->demanded : written);
+}
+
 bool persistence_write (persistence_t *self)
 {
     file_error_t error = {0};
@@ -362,6 +370,7 @@ bool persistence_write (persistence_t *self)
         return false;
     }
     flusher_on_written (&self->flusher, wal_written_lsn (self->wal), clock_us ());
+    s_pass_demand (self);
     s_seal (self);
     s_ask_sync (self);
     (void)persistence_has_room (self, 1);
@@ -371,6 +380,19 @@ bool persistence_write (persistence_t *self)
 void persistence_on_held (persistence_t *self)
 {
     flusher_on_held (&self->flusher);
+}
+
+uint64_t persistence_durable (const persistence_t *self)
+{
+    return self->state == RUNNING ? wal_durable_lsn (self->wal) : 0;
+}
+
+void persistence_demand (persistence_t *self, uint64_t lsn)
+{
+    if (self->state != RUNNING || lsn <= self->demanded)
+        return;
+    self->demanded = lsn;
+    s_pass_demand (self);
 }
 
 bool persistence_hesitates (const persistence_t *self)

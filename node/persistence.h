@@ -73,6 +73,12 @@ uint64_t persistence_releasable (const persistence_t *self, int64_t now_us);
 /* One more reply waits for that. */
 void persistence_on_held (persistence_t *self);
 
+/* Up to where the log is durable; 0 in FAILED (Q3). */
+uint64_t persistence_durable (const persistence_t *self);
+
+/* Has the log synced up to an lsn, whatever the policy is, once it is written that far. */
+void persistence_demand (persistence_t *self, uint64_t lsn);
+
 /* A sync is put off for less time than one can sleep: come back at once. */
 bool persistence_hesitates (const persistence_t *self);
 

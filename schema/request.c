@@ -164,9 +164,6 @@ const char *request_unserved (const request_t *request)
         return "ERR sessions are not served by this version; leave out 'session' and 'seq'";
     if (request->epoch)
         return "ERR epochs are not served by this version; leave out 'epoch'";
-    if (request->durability == DURABILITY_FSYNC)
-        return "ERR durability 'fsync' needs a log, which this version does not keep; ask for "
-               "'local' or 'replicated'";
     return NULL;
 }
 

@@ -151,8 +151,8 @@ static void test_executor_options (void **state)
                       "ERR epochs are not served by this version; leave out 'epoch'");
     s_encode_with (s, "SET k v", (option_t){.name = "durability", .text = "fsync"});
     s_expect_refusal (s, KV_NOT_SUPPORTED,
-                      "ERR durability 'fsync' needs a log, which this version does not keep; ask "
-                      "for 'local' or 'replicated'");
+                      "ERR durability 'fsync' needs a log; set kvdb.persistence.fsync to always, "
+                      "interval or never, or ask for 'local' or 'replicated'");
     EXPECT (s, "GET k", "nil");
     const char *const fine[] = {"local", "replicated"};
     for (int i = 0; i < 2; i++) {

@@ -256,6 +256,47 @@ static void test_gate_a_batch_waits_for_all_its_commands (void **state)
     assert_int_equal (executor_gate (self->server.executor), 0);
 }
 
+/* Runs a command whose request asks for that durability. */
+static uint64_t s_gate_of (bed_t *self, const char *command, const char *durability)
+{
+    char text[256];
+    server_t *s = &self->server;
+    writer_reset (&s->request);
+    writer_reset (&s->reply);
+    request_begin (&s->request, 1, 1, true);
+    server_encode (&s->request, s_named (command, text));
+    writer_map (&s->request, 1);
+    writer_cstr (&s->request, "durability");
+    writer_cstr (&s->request, durability);
+    assert_int_equal (executor_run (s->executor, kv_slice (s->request.data, s->request.size),
+                                    s->now_ms, &s->reply),
+                      KV_OK);
+    return executor_gate (s->executor);
+}
+
+static void test_gate_a_request_may_want_a_sync (void **state)
+{
+    bed_t *self = *state;
+    executor_t *executor = self->server.executor;
+    assert_int_equal (s_gate_of (self, "SET a0 v", "fsync"), 0); /* refused: nobody keeps the log */
+    assert_int_equal (s_gate (self, "EXISTS a0"), 0);
+    executor_set_persistent (executor, 0);
+    assert_true (s_gate_of (self, "SET a0 v", "fsync") == s_end (self));
+    assert_true (executor_wants_sync (executor));
+    assert_true (s_gate_of (self, "GET a0", "local") == s_end (self));
+    assert_false (executor_wants_sync (executor));
+    assert_true (s_gate_of (self, "GET a0", "fsync") == s_end (self));
+    assert_true (executor_wants_sync (executor));
+    s_sync (self);
+    assert_int_equal (s_gate_of (self, "GET a0", "fsync"), 0);
+    (void)s_gate (self, "SET a0 w");
+    assert_false (executor_wants_sync (executor));
+    kv_slice_t junk = kv_slice_text ("\xc1");
+    (void)s_gate_of (self, "GET a0", "fsync");
+    assert_int_equal (executor_run (executor, junk, 0, &self->server.reply), KV_BAD_REQUEST);
+    assert_false (executor_wants_sync (executor));
+}
+
 /* Against a plain record of who wrote what when: at any time, with a log that is synced now and then, a
  * reply waits for no less than what it tells of; and for nothing if all of that is durable for long. */
 static void test_gate_is_never_too_low (void **state)
@@ -310,6 +351,7 @@ int main (void)
         WITH_BED (test_gate_what_looks_at_all_waits_for_the_logs_end),
         WITH_BED (test_gate_what_knows_no_data_waits_for_nothing),
         WITH_BED (test_gate_a_batch_waits_for_all_its_commands),
+        WITH_BED (test_gate_a_request_may_want_a_sync),
         WITH_BED (test_gate_is_never_too_low),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
