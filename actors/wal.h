@@ -11,7 +11,8 @@
  *
  *   A1  durable <= written <= appended, and all of them only rise.
  *   A2  records are appended only within wal_room: their space is there already (R20).
- *   A3  wal_room never falls but by what is appended.
+ *   A3  wal_room is what is left for one wal_write, what is in the buffer already taken off. It falls by
+ *       what is appended, and with each write by less than WAL_WRITE_COST_BYTES: a header and padding.
  *   A4  every segment handed over by wal_add_segment is used in order of its number, and each one left
  *       behind is told once by wal_next_sealed.
  *
@@ -44,7 +45,9 @@ uint64_t wal_appended_lsn (const wal_t *self);
 uint64_t wal_written_lsn (const wal_t *self);
 uint64_t wal_durable_lsn (const wal_t *self);
 
-/* Bytes of records that there is still space for. */
+/* Bytes of records that may be appended before the next write (A3). Whoever wants to have some left after
+ * several writes keeps WAL_WRITE_COST_BYTES for each. */
+enum { WAL_WRITE_COST_BYTES = WAL_BLOCK_HEADER_BYTES + WAL_BLOCK_ALIGNMENT };
 uint64_t wal_room (const wal_t *self);
 
 /* Bytes prepared beyond the current segment. */

@@ -148,6 +148,7 @@ kv_status_t wal_keeper_open (const wal_keeper_options_t *options, const wal_end_
     self->prewrite = true;
     *current = (wal_segment_t){0};
     *place = end->place;
+    place->seed = wal_seed (options->uuid);
     kv_status_t status = files_remove (options->files, s_spare, error);
     if (status == KV_OK || status == KV_NOT_FOUND)
         status = s_remove_behind (self, end->segment, segments, count, error);
@@ -279,14 +280,13 @@ static kv_status_t s_sync (kept_t *kept, file_error_t *error)
 kv_status_t wal_keeper_sync (wal_keeper_t *self, uint64_t lsn, uint64_t number, file_error_t *error)
 {
     (void)lsn;
-    kept_t *current = s_find (self, number);
-    for (kept_t *kept = self->kept; kept < current; kept++) {
-        kv_status_t status = kept->is_dirty ? s_sync (kept, error) : KV_OK;
+    for (kept_t *kept = self->kept; kept <= s_find (self, number); kept++) {
+        bool is_clean = kept->is_sealed && !kept->is_dirty;
+        kv_status_t status = is_clean ? KV_OK : s_sync (kept, error); // P2
         if (status)
             return status;
     }
-    bool was_synced = current->is_sealed && !current->is_dirty;
-    return was_synced ? KV_OK : s_sync (current, error);
+    return KV_OK;
 }
 
 static kv_status_t s_retire (wal_keeper_t *self, kept_t *kept, file_error_t *error)
@@ -296,10 +296,13 @@ static kv_status_t s_retire (wal_keeper_t *self, kept_t *kept, file_error_t *err
     file_close (&kept->file);
     bool is_of_use =
         kept->bytes == self->options.segment_bytes && !self->has_spare && !self->preparing; // P4
-    if (!is_of_use)
-        return files_remove (self->options.files, name, error);
-    self->has_spare = true;
-    return files_rename (self->options.files, name, s_spare, error);
+    if (is_of_use) {
+        kv_status_t status = files_rename (self->options.files, name, s_spare, error);
+        self->has_spare = status == KV_OK;
+        if (status != KV_DISK_FULL)
+            return status;
+    }
+    return files_remove (self->options.files, name, error);
 }
 
 kv_status_t wal_keeper_retire (wal_keeper_t *self, uint64_t lsn, file_error_t *error)
@@ -311,10 +314,12 @@ kv_status_t wal_keeper_retire (wal_keeper_t *self, uint64_t lsn, file_error_t *e
         status = s_retire (self, &self->kept[gone], error);
         gone++;
     }
+    if (gone == 0)
+        return KV_OK;
     self->count -= gone;
     if (self->count > 0)
         memmove (self->kept, self->kept + gone, self->count * sizeof *self->kept);
-    return status;
+    return status ? status : files_sync_directory (self->options.files, error); // P4
 }
 
 uint64_t wal_keeper_segments (const wal_keeper_t *self)

@@ -9,7 +9,8 @@
  *   P3  numbers follow each other without a gap.
  *   P4  a segment is retired only whole, and only if everything in it lies before the lsn given; a file
  *       of the usual size is used again (its blocks are on the disk already, so syncing it is cheaper).
- *       One such file is kept at a time.
+ *       One such file is kept at a time. Its old name is gone from the disk before anything else happens
+ *       to it: what has a segment's name is a segment, whenever power fails.
  *   P5  KV_DISK_FULL from wal_keeper_prepare leaves everything as it was; it may be tried again.
  *       A failed sync is for good: it is never tried again (R20, G5).
  *
@@ -32,8 +33,9 @@ typedef struct {
 enum { WAL_SEGMENT_BYTES_MIN = 4096 };
 
 /* `end` and the segments are what the reader found; none of them for a new log. Brings what is behind
- * the log's end to zero, removes segments behind it, syncs all the others, and hands over the segment
- * that the log goes on in (number 0: there is none yet), and from where. KV_IO, KV_DISK_FULL. */
+ * the log's end to zero (and to its length, if it has become shorter), removes segments behind it, syncs
+ * all the others, and hands over the segment that the log goes on in (number 0: there is none yet), and
+ * from where. KV_IO, KV_DISK_FULL. */
 KV_CHECK_RESULT kv_status_t wal_keeper_open (const wal_keeper_options_t *options,
                                              const wal_end_t *end,
                                              const wal_segment_info_t *segments, size_t count,
@@ -55,7 +57,8 @@ KV_CHECK_RESULT kv_status_t wal_keeper_prepare (wal_keeper_t *self, wal_segment_
 /* The writer has left a segment; its blocks end at end_lsn. */
 void wal_keeper_seal (wal_keeper_t *self, uint64_t number, uint64_t end_lsn);
 
-/* Syncs all that was written up to `lsn`, which lies in segment `number`. KV_IO: for good (P5). */
+/* Syncs all that was written up to `lsn`, which lies in segment `number`, those before it included,
+ * whether they have been sealed yet or not. KV_IO: for good (P5). */
 KV_CHECK_RESULT kv_status_t wal_keeper_sync (wal_keeper_t *self, uint64_t lsn, uint64_t number,
                                              file_error_t *error);
 

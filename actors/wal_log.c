@@ -8,7 +8,7 @@
 
 static const char s_magic[8] = {'K', 'V', 'D', 'B', 'W', 'A', 'L', '\n'};
 
-enum { HEADER_USED = 48, CRC_BYTES = 4 };
+enum { HEADER_USED = 48, SIZE_AT = 24, UUID_AT = 32, CRC_BYTES = 4 };
 
 static const uint32_t s_restarts = UINT32_C (1) << 31; /* of a block's size */
 
@@ -55,8 +55,8 @@ void wal_header_encode (const wal_header_t *header, uint8_t out[WAL_SEGMENT_HEAD
     memcpy (out, s_magic, sizeof s_magic);
     bytes_put32 (out + 8, WAL_VERSION);
     bytes_put64 (out + 16, header->number);
-    bytes_put64 (out + 24, header->bytes);
-    memcpy (out + 32, header->uuid, WAL_UUID_BYTES);
+    bytes_put64 (out + SIZE_AT, header->bytes);
+    memcpy (out + UUID_AT, header->uuid, WAL_UUID_BYTES);
     bytes_put32 (out + 12, s_header_crc (out));
 }
 
@@ -70,12 +70,29 @@ kv_status_t wal_header_decode (kv_slice_t bytes, wal_header_t *header)
     if (bytes_get32 (data + 8) != WAL_VERSION)
         return KV_BAD_VERSION;
     header->number = bytes_get64 (data + 16);
-    header->bytes = bytes_get64 (data + 24);
-    memcpy (header->uuid, data + 32, WAL_UUID_BYTES);
+    header->bytes = bytes_get64 (data + SIZE_AT);
+    memcpy (header->uuid, data + UUID_AT, WAL_UUID_BYTES);
     return KV_OK;
 }
 
 /* ---- blocks ---------------------------------------------------------------------------------------- */
+
+uint32_t wal_seed (const uint8_t uuid[WAL_UUID_BYTES])
+{
+    return crc32c (0, kv_slice (uuid, WAL_UUID_BYTES));
+}
+
+static uint32_t s_segment_seed (kv_slice_t segment)
+{
+    KV_ASSERT (segment.size >= WAL_SEGMENT_HEADER_BYTES);
+    return wal_seed (segment.data + UUID_AT);
+}
+
+/* W7 */
+static uint32_t s_block_crc (uint32_t seed, const uint8_t *header)
+{
+    return crc32c (seed, kv_slice (header + CRC_BYTES, WAL_BLOCK_HEADER_BYTES - CRC_BYTES));
+}
 
 void wal_block_encode (wal_place_t *place, uint64_t durable_lsn, kv_slice_t payload,
                        uint8_t out[WAL_BLOCK_HEADER_BYTES])
@@ -89,7 +106,7 @@ void wal_block_encode (wal_place_t *place, uint64_t durable_lsn, kv_slice_t payl
     bytes_put32 (out + 12, place->link); // W1
     bytes_put64 (out + 16, place->lsn);
     bytes_put64 (out + 24, durable_lsn);
-    bytes_put32 (out, crc32c (0, kv_slice (out + CRC_BYTES, WAL_BLOCK_HEADER_BYTES - CRC_BYTES)));
+    bytes_put32 (out, s_block_crc (place->seed, out));
     place->lsn += payload.size;
     place->link = bytes_get32 (out);
     place->restarts = false;
@@ -104,7 +121,7 @@ typedef struct {
 } header_t;
 
 /* False: its CRC is wrong, so nothing in it can be trusted. */
-static bool s_read_header (const uint8_t *at, header_t *header)
+static bool s_read_header (uint32_t seed, const uint8_t *at, header_t *header)
 {
     header->own_crc = bytes_get32 (at);
     header->payload_crc = bytes_get32 (at + 4);
@@ -113,8 +130,7 @@ static bool s_read_header (const uint8_t *at, header_t *header)
     header->link = bytes_get32 (at + 12);
     header->lsn = bytes_get64 (at + 16);
     header->durable_lsn = bytes_get64 (at + 24);
-    kv_slice_t covered = kv_slice (at + CRC_BYTES, WAL_BLOCK_HEADER_BYTES - CRC_BYTES);
-    return header->own_crc == crc32c (0, covered);
+    return header->own_crc == s_block_crc (seed, at);
 }
 
 /* Whether a sector's part of these bytes is all zero, as it is where a sector was never written. */
@@ -130,18 +146,6 @@ static bool s_has_empty_sector (kv_slice_t segment, uint64_t from, uint64_t to)
     return false;
 }
 
-/* Whether the payload lies within the segment. */
-static bool s_fits (kv_slice_t segment, uint64_t offset, const header_t *header)
-{
-    return header->size > 0 &&
-           header->size <= segment.size - (size_t)offset - WAL_BLOCK_HEADER_BYTES;
-}
-
-static kv_slice_t s_payload (kv_slice_t segment, uint64_t offset, const header_t *header)
-{
-    return kv_slice (segment.data + offset + WAL_BLOCK_HEADER_BYTES, header->size);
-}
-
 static bool s_follows (const header_t *header, const wal_place_t *place)
 {
     if (place->lsn != WAL_ANY_LSN && (header->lsn != place->lsn || header->link != place->link))
@@ -149,30 +153,51 @@ static bool s_follows (const header_t *header, const wal_place_t *place)
     return header->durable_lsn >= place->durable_lsn && header->durable_lsn <= header->lsn; // W2
 }
 
-kv_status_t wal_block_next (kv_slice_t segment, uint64_t *offset, wal_place_t *place,
-                            wal_block_t *block, bool *torn)
+/* The header at `at`, if it is that of a block which follows `place`. */
+static kv_status_t s_next_header (kv_slice_t segment, uint64_t at, const wal_place_t *place,
+                                  header_t *header)
 {
-    header_t header;
-    uint64_t at = wal_align (*offset);
-    *torn = false;
+    uint64_t bytes = bytes_get64 (segment.data + SIZE_AT); /* of the file, as it was made */
     if (at > segment.size || segment.size - at < WAL_BLOCK_HEADER_BYTES)
         return KV_END;
     if (s_is_zero (kv_slice (segment.data + at, WAL_BLOCK_HEADER_BYTES)))
         return KV_END;
     /* A header is in one sector: it was written whole, or it would be zero. */
-    if (!s_read_header (segment.data + at, &header) || !s_fits (segment, at, &header) ||
-        !s_follows (&header, place))
+    if (!s_read_header (s_segment_seed (segment), segment.data + at, header) ||
+        !s_follows (header, place) || header->size == 0 ||
+        header->size > bytes - at - WAL_BLOCK_HEADER_BYTES)
         return KV_CORRUPT;
-    kv_slice_t payload = s_payload (segment, at, &header);
+    return KV_OK;
+}
+
+kv_status_t wal_block_next (kv_slice_t segment, uint64_t *offset, wal_place_t *place,
+                            wal_block_t *block, bool *torn)
+{
+    header_t header;
+    uint64_t at = wal_align (*offset);
+    KV_ASSERT (segment.size >= WAL_SEGMENT_HEADER_BYTES);
+    KV_ASSERT (segment.size <= bytes_get64 (segment.data + SIZE_AT));
+    *torn = false;
+    kv_status_t status = s_next_header (segment, at, place, &header);
+    if (status)
+        return status;
+    uint64_t start = at + WAL_BLOCK_HEADER_BYTES;
+    uint64_t end = start + header.size;
+    if (end > segment.size) {
+        *torn = true;
+        return KV_CORRUPT;
+    }
+    kv_slice_t payload = kv_slice (segment.data + start, header.size);
     if (header.payload_crc != crc32c (0, payload)) {
-        *torn = s_has_empty_sector (segment, at + WAL_BLOCK_HEADER_BYTES,
-                                    at + WAL_BLOCK_HEADER_BYTES + header.size);
+        *torn = s_has_empty_sector (segment, start, end);
         return KV_CORRUPT;
     }
     *block = (wal_block_t){.lsn = header.lsn, .payload = payload, .restarts = header.restarts};
-    *place = (wal_place_t){
-        .lsn = header.lsn + header.size, .link = header.own_crc, .durable_lsn = header.durable_lsn};
-    *offset = at + WAL_BLOCK_HEADER_BYTES + header.size;
+    *place = (wal_place_t){.lsn = header.lsn + header.size,
+                           .link = header.own_crc,
+                           .durable_lsn = header.durable_lsn,
+                           .seed = s_segment_seed (segment)};
+    *offset = end;
     return KV_OK;
 }
 
@@ -180,11 +205,11 @@ kv_status_t wal_first_lsn (kv_slice_t head, uint64_t *lsn)
 {
     header_t header;
     if (head.size < WAL_HEAD_BYTES)
-        return KV_CORRUPT;
+        return KV_END;
     const uint8_t *at = head.data + WAL_SEGMENT_HEADER_BYTES;
     if (s_is_zero (kv_slice (at, WAL_BLOCK_HEADER_BYTES)))
         return KV_END;
-    if (!s_read_header (at, &header))
+    if (!s_read_header (s_segment_seed (head), at, &header))
         return KV_CORRUPT;
     *lsn = header.lsn;
     return KV_OK;
@@ -193,13 +218,13 @@ kv_status_t wal_first_lsn (kv_slice_t head, uint64_t *lsn)
 uint64_t wal_durable_claim (kv_slice_t segment, uint64_t offset)
 {
     uint64_t claim = 0;
+    uint32_t seed = s_segment_seed (segment);
     header_t header;
     for (uint64_t at = wal_align (offset);
          at <= segment.size && segment.size - at >= WAL_BLOCK_HEADER_BYTES;
          at += WAL_BLOCK_ALIGNMENT) {
         if (s_is_zero (kv_slice (segment.data + at, WAL_BLOCK_HEADER_BYTES)) ||
-            !s_read_header (segment.data + at, &header) || !s_fits (segment, at, &header) ||
-            header.payload_crc != crc32c (0, s_payload (segment, at, &header)))
+            !s_read_header (seed, segment.data + at, &header))
             continue;
         if (header.durable_lsn > claim)
             claim = header.durable_lsn;

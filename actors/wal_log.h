@@ -13,7 +13,7 @@
  *     24..31  bytes of the file
  *     32..47  UUID of the data directory
  *   block, at the next multiple of WAL_BLOCK_ALIGNMENT:
- *     0..3    CRC32C of bytes 4..31
+ *     0..3    CRC32C of bytes 4..31, which continues that of the UUID
  *     4..7    CRC32C of the payload
  *     8..11   bytes of the payload, 1 or more; bit 31: it restarts
  *     12..15  link: bytes 0..3 of the block before; 0 for the first one of the log
@@ -27,12 +27,17 @@
  *   W4  a block is valid if its header and payload have their CRCs and W1 and W2 hold.
  *   W5  a block that restarts begins with a record; if the one before it ends within a record, that one
  *       was never whole, and is void. The first block a process writes restarts.
+ *   W6  only the first block of a segment may begin within a record (a write that does not fit goes on
+ *       in the next segment).
+ *   W7  nothing but a log of this data directory has a block's header with the right CRC: a value that
+ *       looks like one does not know the UUID.
  *
  * Why a bad block can be judged. Disks write sectors of 512 bytes, new or old as a whole, and old
  * bytes are zero (W3). So after a power loss a block that was never reported as written has a sector
  * part that is all zero: it is *torn*, and the log ends before it. (A header lies within one sector.)
- * A bad block with something in each of its sectors, or one that lies before the durable lsn of a
- * valid block behind it, was whole once: it is *damaged*, and must not be passed over.
+ * A bad block with something in each of its sectors, or one that lies before the durable lsn that a
+ * header behind it tells, was whole once: it is *damaged*, and must not be passed over. A file that has
+ * become shorter is read as if its missing bytes were zero, and judged in the same way.
  *
  * Little-endian. Pure. Owner: whoever holds the bytes. */
 #ifndef KVDB_ACTORS_WAL_LOG_H
@@ -70,8 +75,11 @@ typedef struct {
     uint64_t lsn;
     uint32_t link;
     uint64_t durable_lsn;
+    uint32_t seed; /* of the data directory: wal_seed (W7) */
     bool restarts; /* the next block to be encoded is to (W5) */
 } wal_place_t;
+
+uint32_t wal_seed (const uint8_t uuid[WAL_UUID_BYTES]);
 
 /* Writes the header of the block that follows `place`; `place` moves behind the block. */
 void wal_block_encode (wal_place_t *place, uint64_t durable_lsn, kv_slice_t payload,
@@ -89,22 +97,24 @@ typedef struct {
     bool restarts;
 } wal_block_t;
 
-/* Reads the block at *offset of a whole segment, which must follow `place` (if place->lsn is
- * WAL_ANY_LSN, as for the first segment there is, it may be any). KV_OK: place and offset have moved
- * behind it. KV_END: no block was written here (the header is zero, or the segment ends). KV_CORRUPT:
- * a bad block; `torn` tells whether its bytes allow that it is torn, which holds only if no valid block
- * behind it says that it was durable (wal_durable_claim). */
+/* Reads the block at *offset of a segment, its header included, which must follow `place` (if
+ * place->lsn is WAL_ANY_LSN, as for the first segment there is, it may be any). KV_OK: place and offset
+ * have moved behind it. KV_END: no block was written here (the header is zero, or the segment ends).
+ * KV_CORRUPT: a bad block; `torn` tells whether its bytes allow that it is torn, which holds only if no
+ * header behind it says that it was durable (wal_durable_claim). A segment that is shorter than its
+ * header says ends where its file does: a block that goes on beyond is torn. */
 #define WAL_ANY_LSN UINT64_MAX
 KV_CHECK_RESULT kv_status_t wal_block_next (kv_slice_t segment, uint64_t *offset,
                                             wal_place_t *place, wal_block_t *block, bool *torn);
 
 /* The lsn of the block that a segment begins with, by its header alone. `head` are the segment's first
- * bytes, WAL_HEAD_BYTES of them or more. KV_END: it has no block. KV_CORRUPT: its header is damaged. */
+ * bytes, WAL_HEAD_BYTES of them, less only where the file ends. KV_END: it has no block. KV_CORRUPT: its
+ * header is damaged. */
 enum { WAL_HEAD_BYTES = WAL_SEGMENT_HEADER_BYTES + WAL_BLOCK_HEADER_BYTES };
 KV_CHECK_RESULT kv_status_t wal_first_lsn (kv_slice_t head, uint64_t *lsn);
 
-/* The highest durable lsn that any block with a good header and payload at or behind `offset` tells;
- * 0 if there is none. */
+/* The highest durable lsn that a block's header at or behind `offset` tells, whatever has become of its
+ * payload; 0 if there is none. */
 uint64_t wal_durable_claim (kv_slice_t segment, uint64_t offset);
 
 #endif

@@ -21,17 +21,18 @@ struct wal_reader {
     bool knows_uuid;
     wal_segment_info_t *segments; /* owned, in order of their numbers */
     size_t segment_count, segment_capacity;
-    size_t at;      /* the segment in hand: an index; segment_count: none any more */
-    size_t first;   /* the segment reading began with */
-    uint8_t *bytes; /* owned: of the segment in hand */
-    uint64_t size, offset;
+    size_t listed_count;   /* those and, if the last file holds nothing, that one */
+    size_t at;             /* the segment in hand: an index; segment_count: none any more */
+    size_t first;          /* the segment reading began with */
+    uint8_t *bytes;        /* owned: of the segment in hand */
+    uint64_t size, offset; /* as long as the file is */
     wal_place_t place;
     bool begun;      /* a block was read */
     kv_slice_t rest; /* of the block's payload */
     writer_t
         carry; /* a record that goes over several blocks, and what follows it in the last one */
     size_t carry_used; /* what of it has been returned */
-    bool lost;         /* looking for the first whole record */
+    bool lost;         /* looking for a block that begins with a record */
     uint64_t record_lsn;
     uint64_t done_bytes, all_bytes;
     wal_end_t end;
@@ -94,9 +95,10 @@ static kv_status_t s_check_header (wal_reader_t *self, kv_slice_t head, wal_segm
         return s_damage (self, error, segment->number, 0, "the file's header is damaged");
     if (header.number != segment->number)
         return s_damage (self, error, segment->number, 16, "the file bears another one's name");
-    if (header.bytes != segment->bytes)
+    if (header.bytes < segment->bytes || header.bytes > SEGMENT_BYTES_MOST)
         return s_damage (self, error, segment->number, 24,
                          "the file has not the length it was made with");
+    segment->bytes = header.bytes;
     if (self->knows_uuid && memcmp (header.uuid, self->uuid, WAL_UUID_BYTES) != 0)
         return s_damage (self, error, segment->number, 32,
                          "the file belongs to another data directory");
@@ -105,7 +107,27 @@ static kv_status_t s_check_header (wal_reader_t *self, kv_slice_t head, wal_segm
     return KV_OK;
 }
 
-/* Size, header, and where its blocks begin: `first` is of wal_first_lsn. */
+/* Whether there is nothing in the file, or not even all of a header. KV_OK: so it is; KV_CORRUPT. */
+static kv_status_t s_is_blank (file_t *file, uint64_t bytes, file_error_t *error)
+{
+    uint8_t piece[4096];
+    size_t got;
+    for (uint64_t at = 0; bytes >= WAL_SEGMENT_HEADER_BYTES && at < bytes; at += got) {
+        kv_status_t status = file_read (file, at, piece, sizeof piece, &got, error);
+        if (status)
+            return status;
+        for (size_t i = 0; i < got; i++) {
+            if (piece[i])
+                return KV_CORRUPT;
+        }
+        if (got == 0)
+            break;
+    }
+    return KV_OK;
+}
+
+/* Size, header, and where its blocks begin: `first` is of wal_first_lsn. KV_END: the last file, and it
+ * is blank. */
 static kv_status_t s_look (wal_reader_t *self, wal_segment_info_t *segment, kv_status_t *first,
                            file_error_t *error)
 {
@@ -120,26 +142,52 @@ static kv_status_t s_look (wal_reader_t *self, wal_segment_info_t *segment, kv_s
     status = file_size (file, &segment->bytes, error);
     if (status == KV_OK)
         status = file_read (file, 0, head, sizeof head, &got, error);
+    if (status == KV_OK)
+        status = s_check_header (self, kv_slice (head, got), segment, error);
+    if (status == KV_OK)
+        *first = wal_first_lsn (kv_slice (head, got), &segment->start_lsn);
+    bool is_last = segment == self->segments + self->segment_count - 1;
+    if (status == KV_CORRUPT && is_last) {
+        file_error_t unread;
+        kv_status_t blank = s_is_blank (file, segment->bytes, &unread);
+        if (blank == KV_IO)
+            *error = unread;
+        status = blank == KV_OK ? KV_END : blank;
+    }
     file_close (&file);
-    if (status)
-        return status;
-    if (segment->bytes > SEGMENT_BYTES_MOST)
-        return s_damage (self, error, segment->number, 0, "the file is larger than any of ours");
-    status = s_check_header (self, kv_slice (head, got), segment, error);
-    *first = wal_first_lsn (kv_slice (head, got), &segment->start_lsn);
     return status;
+}
+
+/* Where the blocks of a segment end that lies before the start: where the next ones begin. */
+static void s_survey_ends (wal_reader_t *self)
+{
+    uint64_t end_lsn = self->segment_count ? self->segments[self->first].start_lsn : 0;
+    for (size_t i = self->first; i > 0; i--) {
+        self->segments[i - 1].end_lsn = end_lsn;
+        if (self->segments[i - 1].start_lsn < BAD_BLOCK)
+            end_lsn = self->segments[i - 1].start_lsn;
+    }
+    for (size_t i = self->first; i < self->segment_count; i++) {
+        self->all_bytes += self->segments[i].bytes;
+        self->segments[i].was_read = true;
+    }
 }
 
 /* Looks at all segments, and finds the one in which reading is to begin. */
 static kv_status_t s_survey (wal_reader_t *self, file_error_t *error)
 {
     bool knows_start = self->options.start_lsn != WAL_ANY_LSN;
+    self->listed_count = self->segment_count;
     for (size_t i = 0; i < self->segment_count; i++) {
         wal_segment_info_t *segment = &self->segments[i];
         kv_status_t first;
         if (i > 0 && segment->number != segment[-1].number + 1)
             return s_damage (self, error, segment[-1].number + 1, 0, "the file is missing");
         kv_status_t status = s_look (self, segment, &first, error);
+        if (status == KV_END) {
+            self->segment_count--;
+            break;
+        }
         if (status)
             return status;
         if (first)
@@ -147,12 +195,7 @@ static kv_status_t s_survey (wal_reader_t *self, file_error_t *error)
         else if (knows_start && segment->start_lsn <= self->options.start_lsn)
             self->first = i;
     }
-    for (size_t i = 0; i < self->first; i++)
-        self->segments[i].end_lsn = self->segments[i + 1].start_lsn;
-    for (size_t i = self->first; i < self->segment_count; i++) {
-        self->all_bytes += self->segments[i].bytes;
-        self->segments[i].was_read = true;
-    }
+    s_survey_ends (self);
     return KV_OK;
 }
 
@@ -170,11 +213,11 @@ static kv_status_t s_read_segment (wal_reader_t *self, file_error_t *error)
         return status;
     status = file_read (file, 0, self->bytes, (size_t)segment->bytes, &got, error);
     file_close (&file);
-    if (status == KV_OK && got != segment->bytes)
-        return s_damage (self, error, segment->number, got, "the file has become shorter");
-    self->size = segment->bytes;
+    self->size = got;
     self->offset = WAL_SEGMENT_HEADER_BYTES;
-    return status;
+    /* Once more: what it said may have changed since. */
+    wal_segment_info_t again = {.number = segment->number, .bytes = got};
+    return status ? status : s_check_header (self, kv_slice (self->bytes, got), &again, error);
 }
 
 kv_status_t wal_reader_open (const wal_reader_options_t *options, wal_reader_t **self_p,
@@ -217,9 +260,10 @@ void wal_reader_destroy (wal_reader_t **self_p)
 
 /* ---- the end ------------------------------------------------------------------------------------------- */
 
+/* In the segment in hand: bytes that are not zero, or missing. */
 static uint64_t s_count_bytes (const wal_reader_t *self, uint64_t from)
 {
-    uint64_t count = 0;
+    uint64_t count = s_segment (self)->bytes - self->size;
     for (uint64_t i = from; i < self->size; i++)
         count += self->bytes[i] != 0;
     return count;
@@ -243,7 +287,7 @@ static kv_status_t s_hole (const wal_reader_t *self, size_t at, uint64_t offset,
  * durable than there is. The bytes that are not zero are counted. */
 static kv_status_t s_search_behind (wal_reader_t *self, uint64_t offset, file_error_t *error)
 {
-    uint64_t end_lsn = self->begun ? self->place.lsn : 0;
+    uint64_t end_lsn = self->place.lsn;
     size_t ends_in = self->at;
     uint64_t from = offset;
     for (;;) {
@@ -264,8 +308,12 @@ static kv_status_t s_finish (wal_reader_t *self, file_error_t *error)
 {
     const wal_segment_info_t *segment = s_segment (self);
     uint64_t offset = self->offset;
-    if (!self->begun)
-        self->place = (wal_place_t){.lsn = 0};
+    bool knows_start = self->options.start_lsn != WAL_ANY_LSN;
+    /* Without a block the log goes on where the snapshot was made; what came before was retired. */
+    if (!self->begun) {
+        self->record_lsn = knows_start ? self->options.start_lsn : 0;
+        self->place = (wal_place_t){.lsn = self->record_lsn};
+    }
     self->end = (wal_end_t){.segment = segment->number,
                             .offset = offset,
                             .place = self->place,
@@ -279,7 +327,8 @@ static kv_status_t s_finish (wal_reader_t *self, file_error_t *error)
         if (self->segments[i].start_lsn >= BAD_BLOCK)
             self->segments[i].start_lsn = self->segments[i].end_lsn;
     }
-    if (self->options.must_reach > self->record_lsn)
+    bool has_start = !knows_start || self->options.start_lsn <= self->place.lsn;
+    if (!has_start || self->options.must_reach > self->record_lsn)
         return s_damage (self, error, self->end.segment, offset,
                          "the log ends here, and the snapshot was made when it was longer");
     return KV_END;
@@ -372,8 +421,12 @@ static kv_status_t s_more (wal_reader_t *self, file_error_t *error)
     self->segments[self->at].end_lsn = block.lsn + block.payload.size; /* so far */
     if (!self->begun && (status = s_begin (self, &block, error)) != KV_OK)
         return status;
-    if (block.restarts && block.lsn >= self->record_lsn)
+    bool is_first =
+        self->offset == WAL_SEGMENT_HEADER_BYTES + WAL_BLOCK_HEADER_BYTES + block.payload.size;
+    if ((block.restarts || (self->lost && !is_first)) && block.lsn >= self->record_lsn) // W5, W6
         s_restart (self, block.lsn);
+    if (self->lost)
+        self->record_lsn = block.lsn + block.payload.size;
     /* Of the first blocks, what lies before the start is passed over. */
     uint64_t from = self->record_lsn > block.lsn ? self->record_lsn - block.lsn : 0;
     if (self->carry.size) {
@@ -408,7 +461,9 @@ kv_status_t wal_reader_next (wal_reader_t *self, record_t *record, uint64_t *end
                              file_error_t *error)
 {
     if (self->segment_count == 0 || self->ended) {
-        if (!self->ended && self->options.must_reach > 0) {
+        uint64_t start = self->options.start_lsn;
+        bool had_more = self->options.must_reach > 0 || (start > 0 && start != WAL_ANY_LSN);
+        if (!self->ended && had_more) {
             error->number = 0;
             snprintf (error->text, sizeof error->text,
                       "%s: there is a snapshot, and its log is gone; restore the files wal-*.log",
@@ -423,17 +478,12 @@ kv_status_t wal_reader_next (wal_reader_t *self, record_t *record, uint64_t *end
         kv_status_t status = pending.size ? record_decode (pending, record) : KV_END;
         if (status == KV_OK) {
             s_use (self, record->bytes);
-            self->lost = false;
             *end_lsn = self->record_lsn;
             return KV_OK;
         }
-        if (status == KV_CORRUPT && !self->lost)
+        if (status == KV_CORRUPT)
             return s_damage (self, error, s_segment (self)->number, self->offset,
                              "the block before this is whole, and the record in it is not");
-        if (self->lost && pending.size) {
-            s_use (self, 1); /* a record may begin anywhere */
-            continue;
-        }
         status = s_more (self, error);
         if (status)
             return status;
@@ -448,7 +498,7 @@ wal_end_t wal_reader_end (const wal_reader_t *self)
 
 const wal_segment_info_t *wal_reader_segments (const wal_reader_t *self, size_t *count)
 {
-    *count = self->segment_count;
+    *count = self->listed_count;
     return self->segments;
 }
 

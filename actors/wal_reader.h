@@ -6,7 +6,10 @@
  * never reported as written. A record of which only a first part is there ends the log as well.
  * Damage is KV_CORRUPT, with segment, offset and what to do in the error's text. So is a missing
  * segment, a foreign one (another UUID), or a log that does not reach back to where reading is to begin
- * or forward to where it is known to reach (`must_reach`).
+ * or forward to there and to where it is known to reach (`must_reach`).
+ *
+ * A file that has become shorter is judged like one whose missing bytes are zero. The last one may have
+ * lost its header, too, or be all zero: it holds nothing then, and is left out.
  *
  * It never writes. Memory: one segment, and one record. Owner: one thread. */
 #ifndef KVDB_ACTORS_WAL_READER_H
@@ -21,13 +24,15 @@ typedef struct wal_reader wal_reader_t;
 typedef struct {
     files_t *files;      /* borrowed */
     const uint8_t *uuid; /* of the data directory, WAL_UUID_BYTES; NULL: any, but the same in all */
-    uint64_t start_lsn;  /* where a record begins; or WAL_ANY_LSN: the log's first whole record */
+    uint64_t
+        start_lsn; /* where a record begins; or WAL_ANY_LSN: from the first block on that is sure
+                            to begin with one (W5, W6) */
     uint64_t must_reach; /* lsn; 0: anything will do */
 } wal_reader_options_t;
 
 /* One segment, as found. */
 typedef struct {
-    uint64_t number, bytes;
+    uint64_t number, bytes;      /* bytes it was made with: the file may have become shorter */
     uint64_t start_lsn, end_lsn; /* of its blocks; equal if it has none */
     bool was_read;               /* else it lies before the start, and was only looked at */
 } wal_segment_info_t;
@@ -39,7 +44,7 @@ typedef struct {
     wal_place_t place;
     uint64_t
         record_lsn; /* behind the last whole record: <= place.lsn. What is between is dropped */
-    uint64_t torn_bytes; /* bytes that are not zero behind the end, in all segments */
+    uint64_t torn_bytes; /* behind the end, in all segments: bytes that are not zero, or missing */
     uint64_t segment_count;
 } wal_end_t;
 

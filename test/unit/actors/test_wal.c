@@ -186,6 +186,76 @@ static void test_wal_full_disk_leaves_everything_as_it_was (void **state)
     bed_destroy (bed);
 }
 
+/* A retired segment is zeroed while its old name may still be on the disk. */
+static void test_wal_retired_segments_survive_power_loss_at_any_step (void **state)
+{
+    (void)state;
+    for (int steps = 0; steps < 6; steps++) {
+        for (power_mode_t mode = POWER_LOSE; mode <= POWER_TEAR; mode++) {
+            bed_t *bed = bed_new (100 + (uint64_t)steps, 0);
+            while (wal_current (bed->wal).number < 5) {
+                assert_true (bed_append (bed, 1000));
+                bed_write (bed);
+            }
+            assert_int_equal (bed_sync (bed), KV_OK);
+            assert_int_equal (bed_retire (bed), KV_OK);
+            assert_true (wal_keeper_segments (bed->keeper) < 5);
+            assert_non_null (fault_files_content (bed->files, "spare.tmp").data);
+            wal_segment_t segment;
+            for (int i = 0; i < steps; i++) {
+                if (wal_keeper_prepare (bed->keeper, &segment, &bed->error) == KV_END)
+                    wal_add_segment (bed->wal, &segment);
+            }
+            bed_stop (bed);
+            fault_files_power_loss (bed->files, mode);
+            if (bed_recover (bed))
+                fail_msg ("%d steps: %s", steps, bed->error.text);
+            bed_destroy (bed);
+        }
+    }
+}
+
+/* The log's last segment holds nothing that is durable, and all before it are retired. */
+static void test_wal_whose_only_segment_lost_its_blocks_goes_on_at_the_snapshot (void **state)
+{
+    (void)state;
+    bed_t *bed = bed_new (9, 0);
+    while (wal_room (bed->wal) < 2 * BED_SEGMENT_BYTES - 2000)
+        assert_int_equal (bed_prepare (bed), KV_END);
+    size_t usable = BED_SEGMENT_BYTES - WAL_SEGMENT_HEADER_BYTES - WAL_BLOCK_HEADER_BYTES;
+    size_t around = RECORD_HEADER_BYTES + EFFECT_HEADER_BYTES + 8;
+    assert_true (bed_append (bed, usable - around)); /* the first segment to its last byte */
+    bed_write (bed);
+    assert_int_equal (bed_sync (bed), KV_OK);
+    assert_true (bed_append (bed, 700));
+    bed_write (bed);
+    assert_int_equal (wal_current (bed->wal).number, 2);
+    uint64_t told_lsn = bed->told_lsn;
+    file_error_t error;
+    file_t *file;
+    assert_int_equal (files_open (bed->files, "wal-0000000001.log", FILE_WRITE, &file, &error),
+                      KV_OK);
+    assert_int_equal (file_sync (file, &error), KV_OK);
+    file_close (&file);
+    bed_stop (bed);
+    assert_int_equal (files_remove (bed->files, "wal-0000000001.log", &error), KV_OK);
+    assert_int_equal (files_sync_directory (bed->files, &error), KV_OK);
+    bed->first = 1;
+    bed->start_lsn = told_lsn;
+    fault_files_power_loss (bed->files, POWER_LOSE);
+    for (size_t i = 0; i < 3; i++) {
+        if (bed_recover (bed))
+            fail_msg ("%s", bed->error.text);
+        assert_int_equal (bed->count, 1 + i);
+        assert_int_equal (wal_written_lsn (bed->wal), i ? bed->records[i].end_lsn : told_lsn);
+        assert_true (bed_append (bed, 700));
+        bed_write (bed);
+        bed_stop (bed);
+    }
+    assert_int_equal (bed_recover (bed), KV_OK);
+    bed_destroy (bed);
+}
+
 /* Each operation fails once, at each of its first places: no success is told that is none, and what was
  * told is there afterwards. */
 static void test_wal_failing_operations_are_told (void **state)
@@ -265,6 +335,8 @@ int main (void)
         cmocka_unit_test (test_wal_without_a_snapshot_begins_with_its_first_whole_record),
         cmocka_unit_test (test_wal_missing_and_foreign_files_are_told),
         cmocka_unit_test (test_wal_full_disk_leaves_everything_as_it_was),
+        cmocka_unit_test (test_wal_retired_segments_survive_power_loss_at_any_step),
+        cmocka_unit_test (test_wal_whose_only_segment_lost_its_blocks_goes_on_at_the_snapshot),
         cmocka_unit_test (test_wal_failing_operations_are_told),
         cmocka_unit_test (test_wal_survives_power_losses),
     };

@@ -30,7 +30,9 @@ typedef struct {
     uint64_t random, segment_bytes, position;
     bed_record_t records[BED_RECORDS_MOST]; /* of the log as it would be read */
     size_t count;
-    uint64_t told_lsn; /* durable, as far as anybody was told */
+    uint64_t told_lsn;  /* durable, as far as anybody was told */
+    uint64_t start_lsn; /* where the next recovery begins, as if there were a snapshot */
+    size_t first;       /* the record that begins there */
     file_error_t error;
 } bed_t;
 
@@ -87,16 +89,18 @@ static inline kv_status_t bed_prepare (bed_t *self)
     return status;
 }
 
-/* Reads the log from `start` and opens it. The records must be a first part of those known, reaching
+/* Reads the log from start_lsn on and opens it. The records must be a first part of those known, reaching
  * `told_lsn` at least; the list is cut to them. */
 static inline kv_status_t bed_recover (bed_t *self)
 {
     wal_reader_t *reader;
     record_t record;
     uint64_t end_lsn;
-    size_t count = 0;
-    wal_reader_options_t options = {
-        .files = self->files, .uuid = bed_uuid, .start_lsn = 0, .must_reach = self->told_lsn};
+    size_t count = self->first;
+    wal_reader_options_t options = {.files = self->files,
+                                    .uuid = bed_uuid,
+                                    .start_lsn = self->start_lsn,
+                                    .must_reach = self->told_lsn};
     kv_status_t status = wal_reader_open (&options, &reader, &self->error);
     if (status)
         return status;
@@ -121,7 +125,8 @@ static inline kv_status_t bed_recover (bed_t *self)
                                   &self->error);
         if (status == KV_OK) {
             self->wal = wal_new (place);
-            self->told_lsn = count ? self->records[count - 1].end_lsn : 0;
+            self->told_lsn =
+                count > self->first ? self->records[count - 1].end_lsn : self->start_lsn;
             if (current.number)
                 wal_add_segment (self->wal, &current);
         }
@@ -171,6 +176,14 @@ static inline bool bed_append (bed_t *self, size_t value_bytes)
     bed_encode (wal_buffer (self->wal), ++self->position, value_bytes);
     self->records[self->count++] = (bed_record_t){self->position, wal_appended_lsn (self->wal)};
     return true;
+}
+
+/* What was told durable is in a snapshot, and its log is retired. */
+static inline kv_status_t bed_retire (bed_t *self)
+{
+    while (self->first < self->count && self->records[self->first].end_lsn <= self->told_lsn)
+        self->start_lsn = self->records[self->first++].end_lsn;
+    return wal_keeper_retire (self->keeper, self->start_lsn, &self->error);
 }
 
 static inline void bed_seal (bed_t *self)
