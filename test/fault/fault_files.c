@@ -1,31 +1,10 @@
 #include "test/fault/fault_files.h"
 
+#include "test/fault/fault_inode.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-enum { SECTOR_BYTES = 512 };
-
-typedef struct {
-    uint8_t *data; /* owned */
-    size_t size, capacity;
-} content_t;
-
-typedef struct write write_t;
-struct write {
-    write_t *next;
-    uint64_t sequence;
-    uint64_t offset;
-    size_t size; /* 0: the file was made `offset` long */
-    uint8_t bytes[];
-};
-
-typedef struct inode inode_t;
-struct inode {
-    inode_t *next; /* of all there ever were */
-    content_t seen, durable;
-    write_t *first, *last; /* owned: since the last sync, oldest first */
-};
 
 typedef struct {
     char name[FILES_NAME_BYTES_MAX + 1];
@@ -64,6 +43,7 @@ typedef struct {
     uint64_t counts[FAULT_OPERATIONS];
     sync_t *syncs; /* owned: begun; the token is the index */
     size_t sync_count, settled;
+    uint64_t losses; /* of power, so far */
     bool deferred, locked;
 } disk_t;
 
@@ -71,18 +51,16 @@ typedef struct {
     file_t base;
     disk_t *disk; /* borrowed */
     inode_t *inode;
+    uint64_t losses;  /* of the disk, when it was opened */
+    bool sync_failed; /* G5 */
+    char name[FILES_NAME_BYTES_MAX + 1];
 } open_t;
 
 static const files_operations_t s_operations;
 
-/* splitmix64 (Steele, Lea, Flood, 2014). */
 static uint64_t s_random (disk_t *self, uint64_t below)
 {
-    self->random += UINT64_C (0x9e3779b97f4a7c15);
-    uint64_t x = self->random;
-    x = (x ^ x >> 30) * UINT64_C (0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C (0x94d049bb133111eb);
-    return (x ^ x >> 31) % below;
+    return fault_random (&self->random, below);
 }
 
 /* An array grown to hold one more. */
@@ -119,6 +97,13 @@ static int s_fault (disk_t *self, fault_operation_t operation)
     return number;
 }
 
+/* The same of a file that is open: one of before the power was lost is of no use. */
+static int s_file_fault (open_t *self, fault_operation_t operation)
+{
+    int number = s_fault (self->disk, operation);
+    return self->losses == self->disk->losses ? number : EIO;
+}
+
 void fault_files_fail (files_t *base, fault_operation_t operation, uint64_t nth, int number,
                        uint64_t count)
 {
@@ -138,60 +123,6 @@ void fault_files_set_capacity (files_t *base, uint64_t capacity)
 uint64_t fault_files_count (const files_t *base, fault_operation_t operation)
 {
     return ((const disk_t *)base)->counts[operation];
-}
-
-/* ---- content ----------------------------------------------------------------------------------------- */
-
-static void s_extend (content_t *self, size_t size)
-{
-    if (size <= self->size)
-        return;
-    if (size > self->capacity) {
-        self->capacity = size < 2 * self->capacity ? 2 * self->capacity : size;
-        self->data = realloc (self->data, self->capacity);
-        KV_ASSERT (self->data != NULL);
-    }
-    memset (self->data + self->size, 0, size - self->size);
-    self->size = size;
-}
-
-static void s_put (content_t *self, uint64_t offset, const uint8_t *bytes, size_t size)
-{
-    s_extend (self, (size_t)offset + size);
-    if (size)
-        memcpy (self->data + offset, bytes, size);
-}
-
-static void s_apply_write (content_t *self, const write_t *write)
-{
-    if (write->size)
-        s_put (self, write->offset, write->bytes, write->size);
-    else
-        s_extend (self, (size_t)write->offset);
-}
-
-static void s_pop_write (inode_t *self)
-{
-    write_t *write = self->first;
-    self->first = write->next;
-    if (!self->first)
-        self->last = NULL;
-    free (write);
-}
-
-static void s_add_write (disk_t *disk, inode_t *self, uint64_t offset, kv_slice_t bytes)
-{
-    write_t *write = malloc (sizeof *write + bytes.size);
-    KV_ASSERT (write != NULL);
-    *write = (write_t){.sequence = ++disk->sequence, .offset = offset, .size = bytes.size};
-    if (bytes.size)
-        memcpy (write->bytes, bytes.data, bytes.size);
-    if (self->last)
-        self->last->next = write;
-    else
-        self->first = write;
-    self->last = write;
-    s_apply_write (&self->seen, write);
 }
 
 /* ---- names ------------------------------------------------------------------------------------------- */
@@ -263,20 +194,21 @@ static void s_change (disk_t *self, change_t change)
 
 static inode_t *s_new_inode (disk_t *self)
 {
-    inode_t *inode = calloc (1, sizeof *inode);
-    KV_ASSERT (inode != NULL);
+    inode_t *inode = inode_new ();
     inode->next = self->inodes;
     self->inodes = inode;
     return inode;
 }
 
-/* Whether so many bytes more are there. */
-static bool s_has_room (const disk_t *self, uint64_t more)
+/* How many bytes more there is room for. */
+static uint64_t s_room (const disk_t *self)
 {
     uint64_t used = 0;
     for (size_t i = 0; i < self->seen.count; i++)
         used += self->seen.names[i].inode->seen.size;
-    return self->capacity == 0 || used + more <= self->capacity;
+    if (self->capacity == 0)
+        return UINT64_MAX;
+    return used < self->capacity ? self->capacity - used : 0;
 }
 
 /* ---- the interface ----------------------------------------------------------------------------------- */
@@ -293,7 +225,9 @@ static kv_status_t s_open (files_t *base, const char *name, file_mode_t mode, fi
     if (number)
         return s_fail (error, number, "open", name);
     inode_t *inode = there ? there->inode : NULL;
-    if (mode == FILE_CREATE) {
+    if (mode == FILE_CREATE && there) {
+        inode_empty (inode, ++self->sequence);
+    } else if (mode == FILE_CREATE) {
         inode = s_new_inode (self);
         change_t change = {.kind = CHANGE_LINK, .name = {.inode = inode}};
         s_set_name (change.name.name, name);
@@ -301,7 +235,8 @@ static kv_status_t s_open (files_t *base, const char *name, file_mode_t mode, fi
     }
     open_t *file = calloc (1, sizeof *file);
     KV_ASSERT (file != NULL);
-    *file = (open_t){.base = {&s_operations}, .disk = self, .inode = inode};
+    *file = (open_t){.base = {&s_operations}, .disk = self, .inode = inode, .losses = self->losses};
+    s_set_name (file->name, name);
     *file_p = &file->base;
     return KV_OK;
 }
@@ -322,10 +257,10 @@ static kv_status_t s_read (file_t *base, uint64_t offset, void *out, size_t byte
                            file_error_t *error)
 {
     open_t *self = (open_t *)base;
-    int number = s_fault (self->disk, FAULT_READ);
+    int number = s_file_fault (self, FAULT_READ);
     *got = 0;
     if (number)
-        return s_fail (error, number, "read", "");
+        return s_fail (error, number, "read", self->name);
     const content_t *seen = &self->inode->seen;
     if (offset >= seen->size)
         return KV_OK;
@@ -334,60 +269,62 @@ static kv_status_t s_read (file_t *base, uint64_t offset, void *out, size_t byte
     return KV_OK;
 }
 
+/* What a write that fails has done: a first part of it, as far as there is room. */
+static void s_write_part (open_t *self, uint64_t offset, kv_slice_t bytes, uint64_t room)
+{
+    uint64_t size = self->inode->seen.size;
+    uint64_t most = room < UINT64_MAX - size ? size + room : UINT64_MAX; /* the file may become */
+    size_t part = (size_t)s_random (self->disk, bytes.size + 1);
+    if (offset < most && part > most - offset)
+        part = (size_t)(most - offset);
+    if (offset < most)
+        inode_write (self->inode, ++self->disk->sequence, offset, kv_slice (bytes.data, part));
+}
+
 static kv_status_t s_write (file_t *base, uint64_t offset, kv_slice_t bytes, file_error_t *error)
 {
     open_t *self = (open_t *)base;
-    int number = s_fault (self->disk, FAULT_WRITE);
+    int number = s_file_fault (self, FAULT_WRITE);
     uint64_t end = offset + bytes.size;
     uint64_t size = self->inode->seen.size;
-    if (number == 0 && end > size && !s_has_room (self->disk, end - size))
+    uint64_t room = s_room (self->disk);
+    if (number == 0 && end > size && end - size > room)
         number = ENOSPC;
-    if (number) {
-        size_t part = (size_t)s_random (self->disk, bytes.size + 1);
-        if (part && offset + part <= size)
-            s_add_write (self->disk, self->inode, offset, kv_slice (bytes.data, part));
-        return s_fail (error, number, "write", "");
-    }
-    if (bytes.size)
-        s_add_write (self->disk, self->inode, offset, bytes);
-    return KV_OK;
+    if (number == 0)
+        inode_write (self->inode, ++self->disk->sequence, offset, bytes);
+    else if (self->losses == self->disk->losses)
+        s_write_part (self, offset, bytes, room);
+    return number ? s_fail (error, number, "write", self->name) : KV_OK; // G3
 }
 
 static kv_status_t s_allocate (file_t *base, uint64_t bytes, file_error_t *error)
 {
     open_t *self = (open_t *)base;
-    int number = s_fault (self->disk, FAULT_ALLOCATE);
+    int number = s_file_fault (self, FAULT_ALLOCATE);
     uint64_t size = self->inode->seen.size;
-    if (number == 0 && bytes > size && !s_has_room (self->disk, bytes - size))
+    if (number == 0 && bytes > size && bytes - size > s_room (self->disk))
         number = ENOSPC;
     if (number)
-        return s_fail (error, number, "reserve space for", "");
+        return s_fail (error, number, "reserve space for", self->name);
     if (bytes > size)
-        s_add_write (self->disk, self->inode, bytes, kv_slice (NULL, 0));
+        inode_extend (self->inode, ++self->disk->sequence, bytes);
     return KV_OK;
-}
-
-/* What was written up to `sequence` is durable. */
-static void s_settle (inode_t *inode, uint64_t sequence)
-{
-    while (inode->first && inode->first->sequence <= sequence) {
-        s_apply_write (&inode->durable, inode->first);
-        s_pop_write (inode);
-    }
 }
 
 static kv_status_t s_sync (file_t *base, file_error_t *error)
 {
     open_t *self = (open_t *)base;
-    int number = s_fault (self->disk, FAULT_SYNC);
+    KV_ASSERT (!self->sync_failed); // G5
+    int number = s_file_fault (self, FAULT_SYNC);
     if (number) {
-        (void)s_fail (error, number, "sync", "");
+        self->sync_failed = true;
+        (void)s_fail (error, number, "sync", self->name);
         return KV_IO;
     }
     if (self->disk->deferred)
         (void)fault_files_sync_begin (base);
     else
-        s_settle (self->inode, self->disk->sequence);
+        inode_settle (self->inode, self->disk->sequence);
     return KV_OK;
 }
 
@@ -422,7 +359,7 @@ void fault_files_sync_end (files_t *base, uint64_t token)
 {
     disk_t *self = (disk_t *)base;
     KV_ASSERT (token < self->sync_count);
-    s_settle (self->syncs[token].inode, self->syncs[token].sequence);
+    inode_settle (self->syncs[token].inode, self->syncs[token].sequence);
 }
 
 static kv_status_t s_rename (files_t *base, const char *from, const char *to, file_error_t *error)
@@ -491,40 +428,6 @@ static kv_status_t s_lock (files_t *base, const char *name, file_error_t *error)
 
 /* ---- power loss -------------------------------------------------------------------------------------- */
 
-/* One sector of one write: it survives unless an earlier write to that sector was lost (K2). */
-static void s_tear_write (disk_t *self, content_t *content, const write_t *write, uint8_t *dead)
-{
-    uint64_t at = write->offset;
-    uint64_t end = write->offset + write->size;
-    while (at < end) {
-        uint64_t sector = at / SECTOR_BYTES;
-        uint64_t next = (sector + 1) * SECTOR_BYTES;
-        uint64_t stop = next < end ? next : end;
-        dead[sector] = dead[sector] || s_random (self, 4) == 0;
-        if (!dead[sector])
-            s_put (content, at, write->bytes + (at - write->offset), (size_t)(stop - at));
-        at = stop;
-    }
-}
-
-static void s_crash_inode (disk_t *self, inode_t *inode, power_mode_t mode)
-{
-    uint8_t *dead = calloc (1, inode->seen.size / SECTOR_BYTES + 1);
-    KV_ASSERT (dead != NULL);
-    bool lost_all = mode == POWER_LOSE || s_random (self, 4) == 0;
-    for (const write_t *write = inode->first; write && !lost_all; write = write->next) {
-        if (write->size)
-            s_tear_write (self, &inode->durable, write, dead);
-        else if (s_random (self, 2))
-            s_extend (&inode->durable, (size_t)write->offset);
-    }
-    while (inode->first)
-        s_pop_write (inode);
-    inode->seen.size = 0;
-    s_put (&inode->seen, 0, inode->durable.data, inode->durable.size);
-    free (dead);
-}
-
 void fault_files_power_loss (files_t *base, power_mode_t mode)
 {
     disk_t *self = (disk_t *)base;
@@ -534,7 +437,8 @@ void fault_files_power_loss (files_t *base, power_mode_t mode)
     self->change_count = 0;
     s_copy_directory (&self->seen, &self->durable);
     for (inode_t *inode = self->inodes; inode; inode = inode->next)
-        s_crash_inode (self, inode, mode);
+        inode_crash (inode, mode == POWER_TEAR, &self->random); // K2
+    self->losses++;
     self->sync_count = 0;
     self->settled = 0;
     self->locked = false;
@@ -552,7 +456,7 @@ static inode_t *s_named (files_t *base, const char *name)
 void fault_files_flip (files_t *base, const char *name, uint64_t offset, unsigned bit)
 {
     inode_t *inode = s_named (base, name);
-    s_settle (inode, UINT64_MAX);
+    inode_settle (inode, UINT64_MAX);
     KV_ASSERT (offset < inode->seen.size);
     inode->seen.data[offset] ^= (uint8_t)(1U << bit);
     inode->durable.data[offset] ^= (uint8_t)(1U << bit);
@@ -561,7 +465,7 @@ void fault_files_flip (files_t *base, const char *name, uint64_t offset, unsigne
 void fault_files_cut (files_t *base, const char *name, uint64_t bytes)
 {
     inode_t *inode = s_named (base, name);
-    s_settle (inode, UINT64_MAX);
+    inode_settle (inode, UINT64_MAX);
     KV_ASSERT (bytes <= inode->seen.size);
     inode->seen.size = (size_t)bytes;
     inode->durable.size = (size_t)bytes;
@@ -581,8 +485,7 @@ files_t *fault_files_copy (files_t *base, uint64_t seed)
         name_t name = self->seen.names[i];
         const content_t *content = &name.inode->seen;
         name.inode = s_new_inode ((disk_t *)copy);
-        s_put (&name.inode->seen, 0, content->data, content->size);
-        s_put (&name.inode->durable, 0, content->data, content->size);
+        inode_set (name.inode, kv_slice (content->data, content->size));
         s_link (&((disk_t *)copy)->seen, &name);
         s_link (&((disk_t *)copy)->durable, &name);
     }
@@ -607,11 +510,7 @@ static void s_destroy (files_t *base)
     while (self->inodes) {
         inode_t *inode = self->inodes;
         self->inodes = inode->next;
-        while (inode->first)
-            s_pop_write (inode);
-        free (inode->seen.data);
-        free (inode->durable.data);
-        free (inode);
+        inode_destroy (&inode);
     }
     free (self->seen.names);
     free (self->durable.names);

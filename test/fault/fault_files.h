@@ -6,6 +6,7 @@
  *   K1  what was synced is there after any power loss, under the name it durably had.
  *   K2  of the writes since the last sync each survives a power loss by sectors of 512 bytes: each
  *       sector it covers is new or as it was, independently (mode TEAR), or all are lost (mode LOSE).
+ *       That a file was emptied survives as a whole or not, and with it all that was written after it.
  *   K3  of the changes of names since the last sync the first few survive, in order.
  *   K4  a process that dies loses nothing that it has written.
  *
@@ -52,7 +53,7 @@ void fault_files_settle (files_t *self, uint64_t begun);
 uint64_t fault_files_sync_begin (file_t *file);
 void fault_files_sync_end (files_t *self, uint64_t token);
 
-/* The machine loses power; files that are open are of no use any more but for closing. */
+/* The machine loses power; files that are open fail from now on (EIO), and are to be closed. */
 void fault_files_power_loss (files_t *self, power_mode_t mode);
 
 /* Flips bit `bit` (0..7) of a byte, or cuts the file to `bytes`, seen and durable alike. */
