@@ -144,12 +144,13 @@ class KillRounds(unittest.TestCase):
     def kill_while_it_recovers(self, cluster, draw):
         starting = subprocess.Popen(
             [str(ROOT / "config" / "cluster"), "start", "node1", "--dir", str(cluster.dir), "--port", str(cluster.port)],
-            env=cluster.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until(lambda: processes_of(cluster.dir / "node1"), what="a new process")
+            env=cluster.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        wait_until(lambda: processes_of(cluster.dir / "node1") or starting.poll() is not None, what="a new process")
         time.sleep(draw.random() * 0.03)
         for pid in processes_of(cluster.dir / "node1"):
             os.kill(pid, signal.SIGKILL)
-        starting.wait(120)
+        said = starting.communicate(timeout=120)[0].decode()
+        self.assertTrue(starting.returncode != 0 or "serves" in said, said)
 
     def round(self, cluster, writers, draw):
         port = self.direct_port(cluster)
