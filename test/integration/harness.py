@@ -73,13 +73,13 @@ def resident_bytes(pid):
     raise RuntimeError(f"process {pid} has no VmRSS")
 
 
-def wait_until(condition, seconds=60, what="the condition"):
+def wait_until(condition, seconds=60, what="the condition", pause=0.02):
     """Waits for something that only another process can bring about."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} did not come about within {seconds} s")
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 class Cluster:
