@@ -347,6 +347,9 @@ kv_edit_outcome_t kv_edit_read (kv_edit_t *self, const char *prompt, kv_slice_t 
     self->cancelled = false;
     sigprocmask (SIG_BLOCK, &self->signals, &before); // T1
     el_resize (self->edit);
+    /* libedit shows the prompt before it makes the terminal raw: a Ctrl-D typed in between is the line
+     * discipline's, and arrives as a NUL. */
+    el_set (self->edit, EL_PREP_TERM, 1);
     const char *text = el_gets (self->edit, &count);
     sigprocmask (SIG_SETMASK, &before, NULL);
     if (self->deadly)
