@@ -381,7 +381,7 @@ class Clients(Case):
                                   input=b"PING\n", capture_output=True, timeout=SECONDS)
             self.assertEqual(done.returncode, 3, (words, done.stdout, done.stderr))
             self.assertIn(b"no", done.stderr)
-            self.assertLess(time.monotonic() - start, 8)
+            self.assertLess(time.monotonic() - start, 60)
 
     def test_kv_bench(self):
         for words, says in [(["--nosuch"], r"--nosuch"), (["-c"], r"-c|--connections"), (["-c", "-1"], r"-c|--connections"), (["-P", "x"], r"-P|--pipeline"),
