@@ -15,10 +15,20 @@ enum {
 };
 
 _Static_assert(RECORD_HEADER_BYTES == 32, "the layout above");
+_Static_assert(KV_KEY_BYTES_MAX - 1 == UINT16_MAX, "the size of any key fits into its field");
 _Static_assert(KV_EPOCH_MAX == (UINT64_C (1) << (64 - POSITION_N_BITS)) - 1,
                "a position holds any epoch");
 _Static_assert((int64_t)RECORD_BYTES_MAX > (int64_t)KV_VALUE_BYTES_MAX + KV_MESSAGE_SLACK_BYTES,
                "the largest request fits into one record");
+
+/* What an effect of that kind has; false: there is no such kind. */
+static bool s_shape (effect_kind_t kind, bool *has_key, bool *has_value, bool *may_expire)
+{
+    *has_key = kind != EFFECT_CLEAR && kind != EFFECT_OPEN;
+    *has_value = kind == EFFECT_PUT || kind == EFFECT_WRITE;
+    *may_expire = kind == EFFECT_PUT || kind == EFFECT_EXPIRE;
+    return kind >= EFFECT_PUT && kind <= EFFECT_OPEN;
+}
 
 /* ---- writing ------------------------------------------------------------------------------------ */
 
@@ -44,8 +54,23 @@ static uint8_t *s_put_bytes (uint8_t *at, kv_slice_t bytes)
     return at + bytes.size;
 }
 
+/* What could not be read again must not get into a log. */
+static void s_assert_effect (const effect_t *effect)
+{
+    bool has_key, has_value, may_expire;
+    KV_ASSERT (s_shape (effect->kind, &has_key, &has_value, &may_expire));
+    KV_ASSERT (has_key == (effect->key.size > 0));
+    KV_ASSERT (effect->key.size <= KV_KEY_BYTES_MAX);
+    KV_ASSERT (has_value || effect->value.size == 0);
+    KV_ASSERT (may_expire ? effect->expires_ms >= 0 : effect->expires_ms == 0); // D3
+    KV_ASSERT (effect->kind == EFFECT_WRITE || effect->offset == 0);
+    KV_ASSERT (effect->offset <= KV_VALUE_BYTES_MAX);                      // D3
+    KV_ASSERT (effect->value.size <= KV_VALUE_BYTES_MAX - effect->offset); // D3
+}
+
 void record_effect (writer_t *out, const effect_t *effect)
 {
+    s_assert_effect (effect);
     bool expires = effect->expires_ms != 0;
     bool extra = expires || effect->kind == EFFECT_WRITE;
     size_t fixed = EFFECT_HEADER_BYTES + (extra ? EFFECT_EXTRA_BYTES : 0);
@@ -83,15 +108,6 @@ static bool s_take (kv_slice_t *at, size_t bytes, kv_slice_t *out)
     *out = kv_slice (at->data, bytes);
     *at = kv_slice (at->data + bytes, at->size - bytes);
     return true;
-}
-
-/* What an effect of that kind has; false: there is no such kind. */
-static bool s_shape (effect_kind_t kind, bool *has_key, bool *has_value, bool *may_expire)
-{
-    *has_key = kind != EFFECT_CLEAR && kind != EFFECT_OPEN;
-    *has_value = kind == EFFECT_PUT || kind == EFFECT_WRITE;
-    *may_expire = kind == EFFECT_PUT || kind == EFFECT_EXPIRE;
-    return kind >= EFFECT_PUT && kind <= EFFECT_OPEN;
 }
 
 static kv_status_t s_read_extra (kv_slice_t *at, effect_t *effect, bool expires)

@@ -1,31 +1,10 @@
 #include "schema/slot.h"
 
+#include "schema/crc_table.h"
 #include "schema/limits.h"
 
-/* The remainder of a byte b that has `8 * n + 16` bits after it is the sum of the remainders of its
- * bits, p0 (bit 0) .. p7, which are powers of x modulo the polynomial. CRC_TABLE spells that out for
- * all 256 bytes, and eight tables let eight bytes be divided at once, without waiting for one
- * another (Kounavis and Berry, "Novel Table Lookup-Based Algorithms", 2008). */
-#define CRC_BIT(b, i, p) (((b) >> (i)&1) * (p))
-#define CRC_BYTE(b, p0, p1, p2, p3, p4, p5, p6, p7)                                                \
-    (CRC_BIT (b, 0, p0) ^ CRC_BIT (b, 1, p1) ^ CRC_BIT (b, 2, p2) ^ CRC_BIT (b, 3, p3) ^           \
-     CRC_BIT (b, 4, p4) ^ CRC_BIT (b, 5, p5) ^ CRC_BIT (b, 6, p6) ^ CRC_BIT (b, 7, p7))
-#define CRC_4(b, ...)                                                                              \
-    CRC_BYTE (b, __VA_ARGS__), CRC_BYTE (b + 1, __VA_ARGS__), CRC_BYTE (b + 2, __VA_ARGS__),       \
-        CRC_BYTE (b + 3, __VA_ARGS__)
-#define CRC_16(b, ...)                                                                             \
-    CRC_4 (b, __VA_ARGS__), CRC_4 (b + 4, __VA_ARGS__), CRC_4 (b + 8, __VA_ARGS__),                \
-        CRC_4 (b + 12, __VA_ARGS__)
-#define CRC_64(b, ...)                                                                             \
-    CRC_16 (b, __VA_ARGS__), CRC_16 (b + 16, __VA_ARGS__), CRC_16 (b + 32, __VA_ARGS__),           \
-        CRC_16 (b + 48, __VA_ARGS__)
-#define CRC_TABLE(...)                                                                             \
-    {                                                                                              \
-        CRC_64 (0, __VA_ARGS__), CRC_64 (64, __VA_ARGS__), CRC_64 (128, __VA_ARGS__),              \
-            CRC_64 (192, __VA_ARGS__)                                                              \
-    }
-
-/* s_remainders[n][b]: b followed by 8 * n + 16 zero bits. */
+/* s_remainders[n][b]: b followed by 8 * n + 16 zero bits; those of its bits are powers of x modulo the
+ * polynomial. */
 static const uint16_t s_remainders[8][256] = {
     CRC_TABLE (0x1021, 0x2042, 0x4084, 0x8108, 0x1231, 0x2462, 0x48c4, 0x9188),
     CRC_TABLE (0x3331, 0x6662, 0xccc4, 0x89a9, 0x0373, 0x06e6, 0x0dcc, 0x1b98),

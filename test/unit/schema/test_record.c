@@ -1,6 +1,6 @@
 /* Goal: what was written is read back, and nothing else is taken for a record. Method: one of each
- * effect; every cut, and every bit flipped; fields that break D1-D3 under a good CRC. */
-#include "schema/crc32c.h"
+ * effect; every cut, and every bit flipped; records of chance; the vectors of schema/golden, which another
+ * program has made: what breaks D1-D3 under a good CRC, and what every version must be able to read. */
 #include "schema/limits.h"
 #include "schema/record.h"
 
@@ -9,6 +9,9 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <cmocka.h>
+
+#include "test/unit/schema/golden.h"
+#include "test/unit/schema/random.h"
 
 static const effect_t s_effects[] = {
     {.kind = EFFECT_PUT, .key = {(const uint8_t *)"key", 3}, .value = {(const uint8_t *)"v", 1}},
@@ -37,6 +40,15 @@ static writer_t s_write_all (void)
     return out;
 }
 
+static void s_check_effect (const effect_t *got, const effect_t *wanted)
+{
+    assert_int_equal (got->kind, wanted->kind);
+    assert_true (kv_slice_equal (got->key, wanted->key));
+    assert_true (kv_slice_equal (got->value, wanted->value));
+    assert_int_equal (got->offset, wanted->offset);
+    assert_int_equal (got->expires_ms, wanted->expires_ms);
+}
+
 static void test_record_is_read_back (void **state)
 {
     (void)state;
@@ -54,11 +66,7 @@ static void test_record_is_read_back (void **state)
     kv_slice_t at = record.effects;
     for (size_t i = 0; i < EFFECTS; i++) {
         assert_int_equal (effect_next (&at, &effect), KV_OK);
-        assert_int_equal (effect.kind, s_effects[i].kind);
-        assert_true (kv_slice_equal (effect.key, s_effects[i].key));
-        assert_true (kv_slice_equal (effect.value, s_effects[i].value));
-        assert_int_equal (effect.offset, s_effects[i].offset);
-        assert_int_equal (effect.expires_ms, s_effects[i].expires_ms);
+        s_check_effect (&effect, &s_effects[i]);
     }
     assert_int_equal (effect_next (&at, &effect), KV_END);
     writer_free (&out);
@@ -94,78 +102,183 @@ static void test_record_with_any_bit_flipped_is_refused (void **state)
     writer_free (&out);
 }
 
-/* A record whose bytes at `offset` are replaced, its CRC made good again. */
-static kv_status_t s_decode_with (size_t offset, kv_slice_t bytes)
+/* ---- the vectors --------------------------------------------------------------------------------- */
+
+static void s_print_effect (writer_t *out, const effect_t *effect)
+{
+    static const char *const names[] = {"", "PUT", "WRITE", "EXPIRE", "DELETE", "CLEAR", "OPEN"};
+    char text[64];
+    golden_put (out, names[effect->kind]);
+    if (effect->kind != EFFECT_CLEAR && effect->kind != EFFECT_OPEN) {
+        golden_put (out, " b");
+        golden_print_bytes (out, effect->key);
+    }
+    if (effect->kind == EFFECT_PUT || effect->kind == EFFECT_WRITE) {
+        golden_put (out, " b");
+        golden_print_bytes (out, effect->value);
+    }
+    snprintf (text, sizeof text, " at %zu", effect->offset);
+    golden_put (out, effect->kind == EFFECT_WRITE ? text : "");
+    snprintf (text, sizeof text, " until %" PRId64, effect->expires_ms);
+    golden_put (out, effect->expires_ms ? text : "");
+}
+
+/* The notation of records.tsv. */
+static writer_t s_print (const record_t *record)
 {
     writer_t out = writer_make (SIZE_MAX);
-    record_t record;
-    size_t start = record_begin (&out, 1, 10, 11);
-    record_effect (&out, &s_effects[0]);
-    record_end (&out, start, 1);
-    memcpy (out.data + offset, bytes.data, bytes.size);
-    uint32_t crc = crc32c (0, kv_slice (out.data + 4, out.size - 4));
-    for (int i = 0; i < 4; i++)
-        out.data[i] = (uint8_t)(crc >> 8 * i);
-    kv_status_t status = record_decode (kv_slice (out.data, out.size), &record);
-    writer_free (&out);
-    return status;
+    char text[128];
+    effect_t effect;
+    kv_slice_t at = record->effects;
+    snprintf (text, sizeof text,
+              "shard %" PRIu32 ", %" PRIu64 ":%" PRIu64 " -> %" PRIu64 ":%" PRIu64 ", ",
+              record->shard, position_epoch (record->previous), position_n (record->previous),
+              position_epoch (record->position), position_n (record->position));
+    golden_put (&out, text);
+    if (record->has_completion) {
+        golden_put (&out, "completion b");
+        golden_print_bytes (&out, record->session);
+        snprintf (text, sizeof text, " %" PRIu64 " b", record->sequence);
+        golden_put (&out, text);
+        golden_print_bytes (&out, record->result);
+        golden_put (&out, ", ");
+    }
+    for (uint32_t i = 0; i < record->effect_count; i++) {
+        assert_int_equal (effect_next (&at, &effect), KV_OK);
+        golden_put (&out, i ? ", " : "[");
+        s_print_effect (&out, &effect);
+    }
+    assert_int_equal (effect_next (&at, &effect), KV_END);
+    golden_put (&out, record->effect_count ? "]" : "[]");
+    return out;
 }
 
-static void test_record_that_breaks_its_rules_is_refused (void **state)
+/* What there is one way to write is written that way. */
+static void s_check_written (const record_t *record, kv_slice_t bytes)
 {
-    (void)state;
-    static const struct {
-        size_t offset;
-        const char *bytes;
-        size_t size;
-    } bad[] = {
-        {8, "\xff\xff", 2},  /* no such shard */
-        {10, "\x02", 1},     /* an unknown flag */
-        {10, "\x01", 1},     /* a completion, for which there is no room */
-        {11, "\x01", 1},     /* not 0 */
-        {12, "\x00", 1},     /* fewer effects than there are bytes of (D2) */
-        {12, "\x02", 1},     /* more */
-        {16, "\x0b", 1},     /* position = previous (D1) */
-        {32, "\x00", 1},     /* no such kind */
-        {32, "\x07", 1},     /* nor this */
-        {32, "\x06", 1},     /* OPEN has no key */
-        {32, "\x04", 1},     /* DELETE has no value */
-        {33, "\x02", 1},     /* an unknown flag of an effect */
-        {34, "\xff\xff", 2}, /* a key that goes beyond the record */
-        {36, "\xff", 1},     /* so does a value */
-    };
-    assert_int_equal (s_decode_with (16, kv_slice ("\x0a", 1)), KV_OK);
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        assert_int_equal (s_decode_with (bad[i].offset, kv_slice (bad[i].bytes, bad[i].size)),
-                          KV_CORRUPT);
-}
-
-static void test_record_offset_stays_within_a_value (void **state)
-{
-    (void)state;
-    for (int over = 0; over < 2; over++) {
-        writer_t out = writer_make (SIZE_MAX);
-        record_t record;
-        effect_t effect = s_effects[2];
-        effect.offset = (size_t)KV_VALUE_BYTES_MAX - effect.value.size + (size_t)over;
-        size_t start = record_begin (&out, 1, 10, 11);
+    writer_t out = writer_make (SIZE_MAX);
+    effect_t effect;
+    kv_slice_t at = record->effects;
+    size_t start = record_begin (&out, record->shard, record->previous, record->position);
+    while (effect_next (&at, &effect) == KV_OK)
         record_effect (&out, &effect);
+    record_end (&out, start, record->effect_count);
+    assert_int_equal (out.size, record->bytes);
+    assert_memory_equal (out.data, bytes.data, out.size);
+    writer_free (&out);
+}
+
+static void s_check_row (const golden_row_t *row)
+{
+    writer_t raw = writer_make (SIZE_MAX);
+    record_t record;
+    golden_unhex (&raw, row->columns[2]);
+    kv_slice_t bytes = golden_exact (kv_slice (raw.data, raw.size));
+    kv_status_t status = record_decode (bytes, &record);
+    if (strcmp (kv_status_name (status), row->columns[1]) != 0)
+        print_error ("%s: %s\n", row->columns[0], kv_status_name (status));
+    assert_string_equal (kv_status_name (status), row->columns[1]);
+    if (status == KV_OK) {
+        writer_t text = s_print (&record);
+        assert_int_equal (text.size, strlen (row->columns[3]));
+        assert_memory_equal (text.data, row->columns[3], text.size);
+        writer_free (&text);
+        if (!record.has_completion)
+            s_check_written (&record, bytes);
+    }
+    free ((void *)(uintptr_t)bytes.data);
+    writer_free (&raw);
+}
+
+static void test_records_are_as_listed (void **state)
+{
+    (void)state;
+    golden_t golden = golden_open ("records.tsv");
+    golden_row_t row;
+    size_t rows = 0;
+    for (; golden_next (&golden, &row, 4); rows++)
+        s_check_row (&row);
+    golden_close (&golden);
+    assert_true (rows >= 45);
+}
+
+/* ---- chance -------------------------------------------------------------------------------------- */
+
+enum { BYTES_MOST = 3000, KEY_MOST = 300 };
+
+static effect_t s_random_effect (random_t *random, const uint8_t *pool)
+{
+    effect_t effect = {.kind = (effect_kind_t)(1 + random_below (random, 6))};
+    if (effect.kind < EFFECT_CLEAR)
+        effect.key =
+            kv_slice (pool + random_below (random, 100), 1 + random_below (random, KEY_MOST));
+    if (effect.kind <= EFFECT_WRITE)
+        effect.value =
+            kv_slice (pool + random_below (random, 100), random_below (random, BYTES_MOST - 100));
+    if (effect.kind == EFFECT_WRITE)
+        effect.offset = random_below (random, KV_VALUE_BYTES_MAX - BYTES_MOST);
+    if ((effect.kind == EFFECT_PUT || effect.kind == EFFECT_EXPIRE) && random_below (random, 2))
+        effect.expires_ms = 1 + (int64_t)(random_next (random) >> 2);
+    return effect;
+}
+
+/* Records back to back, as in a log. */
+static void test_a_run_of_random_records_is_read_back (void **state)
+{
+    (void)state;
+    enum { RECORDS = 2000, MOST = 5 };
+    static effect_t effects[RECORDS][MOST];
+    static uint32_t counts[RECORDS];
+    static uint8_t pool[BYTES_MOST];
+    random_t random = random_make ("records");
+    writer_t out = writer_make (SIZE_MAX);
+    for (size_t i = 0; i < sizeof pool; i++)
+        pool[i] = (uint8_t)random_next (&random);
+    for (uint32_t i = 0; i < RECORDS; i++) {
+        size_t start = record_begin (&out, i, i, (uint64_t)i + 1);
+        counts[i] = random_below (&random, MOST + 1);
+        for (uint32_t j = 0; j < counts[i]; j++) {
+            effects[i][j] = s_random_effect (&random, pool);
+            size_t before = out.size;
+            record_effect (&out, &effects[i][j]);
+            assert_true (out.size - before <=
+                         record_effect_bytes (effects[i][j].key.size, effects[i][j].value.size));
+        }
+        record_end (&out, start, counts[i]);
+    }
+    kv_slice_t left = kv_slice (out.data, out.size);
+    for (uint32_t i = 0; i < RECORDS; i++) {
+        record_t record;
+        effect_t effect;
+        assert_int_equal (record_decode (left, &record), KV_OK);
+        assert_int_equal (record.shard, i);
+        assert_int_equal (record.effect_count, counts[i]);
+        kv_slice_t at = record.effects;
+        for (uint32_t j = 0; j < counts[i]; j++) {
+            assert_int_equal (effect_next (&at, &effect), KV_OK);
+            s_check_effect (&effect, &effects[i][j]);
+        }
+        left = kv_slice (left.data + record.bytes, left.size - record.bytes);
+    }
+    assert_int_equal (left.size, 0);
+    writer_free (&out);
+}
+
+static void test_record_that_does_not_fit_writes_nothing_beyond (void **state)
+{
+    (void)state;
+    enum { WHOLE = RECORD_HEADER_BYTES + EFFECT_HEADER_BYTES + 4 };
+    for (size_t limit = 0; limit <= WHOLE; limit++) {
+        writer_t out = writer_make (limit);
+        size_t start = record_begin (&out, 1, 10, 11);
+        record_effect (&out, &s_effects[0]);
         record_end (&out, start, 1);
-        assert_int_equal (record_decode (kv_slice (out.data, out.size), &record),
-                          over ? KV_CORRUPT : KV_OK);
+        assert_int_equal (out.overflow, limit < WHOLE);
+        assert_int_equal (out.size, limit == WHOLE                ? WHOLE
+                                    : limit < RECORD_HEADER_BYTES ? 0
+                                                                  : RECORD_HEADER_BYTES);
         writer_free (&out);
     }
-}
-
-static void test_record_that_does_not_fit_is_not_begun (void **state)
-{
-    (void)state;
-    writer_t out = writer_make (RECORD_HEADER_BYTES + 10);
-    size_t start = record_begin (&out, 1, 10, 11);
-    record_effect (&out, &s_effects[0]);
-    record_end (&out, start, 1);
-    assert_true (out.overflow);
-    writer_free (&out);
 }
 
 int main (void)
@@ -174,9 +287,9 @@ int main (void)
         cmocka_unit_test (test_record_is_read_back),
         cmocka_unit_test (test_record_cut_anywhere_is_not_all_there),
         cmocka_unit_test (test_record_with_any_bit_flipped_is_refused),
-        cmocka_unit_test (test_record_that_breaks_its_rules_is_refused),
-        cmocka_unit_test (test_record_offset_stays_within_a_value),
-        cmocka_unit_test (test_record_that_does_not_fit_is_not_begun),
+        cmocka_unit_test (test_records_are_as_listed),
+        cmocka_unit_test (test_a_run_of_random_records_is_read_back),
+        cmocka_unit_test (test_record_that_does_not_fit_writes_nothing_beyond),
     };
-    return cmocka_run_group_tests (tests, NULL, NULL);
+    return cmocka_run_group_tests_name ("schema.record", tests, NULL, NULL);
 }
