@@ -58,8 +58,9 @@ static bool s_has_room (node_t *self, kv_slice_t body)
         return true;
     uint64_t most =
         (uint64_t)body.size * BOUND_PER_BYTE + (uint64_t)self->options->shards * BOUND_PER_SHARD;
+    /* The rough bound is only compared: asked for is what the request really needs. */
     self->blocked =
-        !persistence_has_room (self->persistence, most) &&
+        persistence_room (self->persistence) < most &&
         !persistence_has_room (self->persistence, executor_bound (self->executor, body));
     return !self->blocked;
 }

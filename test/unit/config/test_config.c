@@ -264,8 +264,8 @@ static void test_help_and_reference_show_every_row (void **state)
     static const char *const reference_parts[] = {
         "# Options\n",
         "## Cluster\n",
-        "| `broker.port` | `--port`, `--broker-port` | `KVDB_BROKER_PORT` | a number from 1 to "
-        "65535 | `7000` | Port for clients |",
+        ("| `broker.port` | `--port`, `--broker-port` | `KVDB_BROKER_PORT` | a number from 1 to "
+         "65535 | `7000` | Port for clients |"),
         "|  | `--id` |  | text of 1 to 63 bytes | unset | Name of this node |",
         "| `port` | a number from 1 to 65535 | required | Its direct door |",
         "No effect: all traffic is ZeroMQ |"};
