@@ -10,6 +10,7 @@
  * programs on the machine disturb them only by what they do to the caches. */
 #include "node/entry_pool.h"
 #include "node/executor.h"
+#include "node/record_maker.h"
 #include "node/snapshot_load.h"
 #include "node/snapshot_walk.h"
 #include "schema/limits.h"
@@ -26,7 +27,9 @@ enum {
     WINDOW = 16,
     BATCH = 64, /* commands of a request */
     SLOW_NS = 100000,
-    VALUE_BYTES_MAX = 4096
+    VALUE_BYTES_MAX = 4096,
+    LOG_BYTES = 1 << 18, /* about what a wake-up of a busy node logs */
+    LOG_ROOM_BYTES = 1 << 26
 };
 
 static const uint8_t s_secret[STORE_SECRET_BYTES] = {7, 1, 9, 3};
@@ -292,6 +295,53 @@ static void s_fill (executor_t *executor, const options_t *options)
     writer_free (&reply);
 }
 
+/* A log that goes nowhere: what records, and waiting for them, cost the node's thread, but for write(2). */
+typedef struct {
+    record_maker_t *maker;
+    writer_t bytes;
+    uint64_t lsn;
+} bench_log_t;
+
+static void s_log_effect (void *context, const shard_t *shard, const effect_t *effect)
+{
+    record_maker_effect (((bench_log_t *)context)->maker, shard, effect);
+}
+
+static uint64_t s_log_end (void *context, const shard_t *shard)
+{
+    bench_log_t *self = context;
+    if (self->bytes.size > LOG_BYTES)
+        writer_reset (&self->bytes);
+    size_t before = self->bytes.size;
+    record_maker_end (self->maker, shard, &self->bytes);
+    return self->lsn += self->bytes.size - before;
+}
+
+static uint64_t s_log_room (void *context)
+{
+    (void)context;
+    return LOG_ROOM_BYTES;
+}
+
+/* The same with a log, nothing of which is durable yet. */
+static void s_bench_logged (executor_t *executor, const options_t *options, const uint8_t *draws)
+{
+    bench_log_t log = {.maker = record_maker_new (options->shards),
+                       .bytes = writer_make (SIZE_MAX)};
+    shard_sink_t sink = {s_log_effect, s_log_end, s_log_room, &log};
+    executor_set_sink (executor, &sink);
+    requests_t sets = s_make_requests (draws, "SET", options->value_bytes);
+    s_run_requests (executor, &sets, "SET, overwriting, with a log");
+    s_free_requests (&sets);
+    requests_t gets = s_make_requests (draws, "GET", 0);
+    s_run_requests (executor, &gets, "GET, with a log");
+    s_free_requests (&gets);
+    KV_ASSERT (executor_gate (executor) > 0);
+    executor_set_sink (executor, NULL);
+    record_maker_destroy (&log.maker);
+    writer_free (&log.bytes);
+}
+
 static void s_bench_executor (const options_t *options, const uint8_t *draws)
 {
     printf ("executor, %" PRIu64 " keys, %" PRIu32 " shards, batches of %d\n", options->keys,
@@ -317,6 +367,7 @@ static void s_bench_executor (const options_t *options, const uint8_t *draws)
     requests_t sets = s_make_requests (draws, "SET", options->value_bytes);
     s_run_requests (executor, &sets, "SET, overwriting");
     s_free_requests (&sets);
+    s_bench_logged (executor, options, draws);
     executor_destroy (&executor);
 }
 
