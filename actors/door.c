@@ -22,8 +22,10 @@ enum {
     BACKLOG = 1024,
     EVENTS_QUEUED_MAX = 65536, /* libzmq's I/O thread waits when as many are unread */
     EVENTS_PER_TEND_MAX = 8192,
-    VSM_BYTES = 33,          /* bodies as small as that live inside zmq_msg_t */
-    COPY_BYTES = 1024,       /* larger ones are kept in libzmq's memory */
+    VSM_BYTES = 33,    /* frames as small as that live inside zmq_msg_t */
+    FRAME_BYTES = 64,  /* what each frame takes up in libzmq's queue */
+    HELD_BYTES = 192,  /* a larger one beside its bytes: libzmq's content_t, a sent_t, a blob */
+    COPY_BYTES = 1024, /* larger ones are kept in libzmq's memory */
     SHORT_FRAME_BYTES = 255, /* ZMTP: a frame's head has 2 bytes up to here, else 9 */
     MALFORMED_PER_RECEIVE_MAX = 64
 };
@@ -73,7 +75,8 @@ static int s_set_options (void *router, const door_options_t *options)
     rc |= s_set (router, ZMQ_ROUTER_MANDATORY, 1);
     rc |= s_set (router, ZMQ_SNDTIMEO, 0); // O5
     rc |= s_set (router, ZMQ_RCVHWM, 0);   /* or libzmq may abort, see door.h */
-    rc |= s_set (router, ZMQ_SNDHWM, options->high_water_mark);
+    bool is_tcp = strncmp (options->endpoint, "tcp://", strlen ("tcp://")) == 0;
+    rc |= s_set (router, ZMQ_SNDHWM, is_tcp ? 0 : options->inproc_high_water_mark);
     rc |= s_set (router, ZMQ_LINGER, 0);
     /* Where it is not needed, it would have addresses printed as ::ffff:127.0.0.1. */
     bool v6 = strchr (options->endpoint, '[') || strncmp (options->endpoint, "tcp://*:", 8) == 0;
@@ -486,10 +489,37 @@ static bool s_send_copy (door_t *self, kv_slice_t bytes, bool more)
     return s_send_frame (self, &frame, more);
 }
 
+/* A claim on room for output (O3). */
+typedef struct {
+    door_account_t *account; /* NULL: none */
+    size_t bytes;
+} claim_t;
+
+static size_t s_cost (size_t frame_bytes)
+{
+    return FRAME_BYTES + (frame_bytes > VSM_BYTES ? HELD_BYTES + frame_bytes : 0);
+}
+
+/* Counts a message that has room: now, or with a later one (G5 of door_guard.h). */
+static claim_t s_claim (door_t *self, door_peer_t *peer, size_t cost, size_t body_bytes)
+{
+    bool can_wait = body_bytes <= VSM_BYTES;
+    if (can_wait && !peer)
+        return (claim_t){NULL, 0}; /* inproc_high_water_mark bounds them */
+    size_t due = can_wait ? door_guard_bill (peer, cost) : cost;
+    return (claim_t){due ? door_guard_claim (self->guard, peer, due) : NULL, due};
+}
+
+static void s_give_back (claim_t claim)
+{
+    if (claim.account)
+        door_account_release (claim.account, claim.bytes);
+}
+
 /* What libzmq gives back once a body has gone out. */
 typedef struct {
     blob_t *body;
-    door_account_t *account; /* NULL: not counted */
+    claim_t claim;
 } sent_t;
 
 /* Called by any thread. */
@@ -497,26 +527,23 @@ static void s_on_sent (void *data, void *hint)
 {
     handover_take (data);
     sent_t *sent = hint;
-    if (sent->account)
-        door_account_release (sent->account, blob_bytes (sent->body).size);
+    s_give_back (sent->claim);
     blob_unref (&sent->body);
     free (sent);
 }
 
-/* Takes over the body and the claim on the account. */
-static bool s_send_body (door_t *self, blob_t *body, door_account_t *account, bool more)
+/* Takes over the body and the claim. */
+static bool s_send_body (door_t *self, blob_t *body, claim_t claim, bool more)
 {
     kv_slice_t bytes = blob_bytes (body);
-    if (bytes.size <= VSM_BYTES) {
+    if (bytes.size <= VSM_BYTES && !claim.account) {
         bool sent = s_send_copy (self, bytes, more);
-        if (account)
-            door_account_release (account, bytes.size);
         blob_unref (&body);
         return sent;
     }
     sent_t *hint = malloc (sizeof *hint);
     KV_ASSERT (hint != NULL);
-    *hint = (sent_t){body, account};
+    *hint = (sent_t){body, claim};
     zmq_msg_t frame;
     /* libzmq reads the bytes only (B1 of blob.h). */
     int rc = zmq_msg_init_data (&frame, (void *)(uintptr_t)bytes.data, bytes.size, s_on_sent, hint);
@@ -546,6 +573,15 @@ static kv_slice_t s_envelope_frame (kv_slice_t *envelope)
     return frame;
 }
 
+/* What a message takes up in libzmq: the envelope's frames behind the identity, and the body. */
+static size_t s_message_cost (kv_slice_t envelope, size_t body_bytes)
+{
+    size_t cost = s_cost (body_bytes);
+    while (envelope.size > 0)
+        cost += s_cost (s_envelope_frame (&envelope).size);
+    return cost;
+}
+
 static kv_status_t s_count_out (door_t *self, kv_status_t status, uint64_t bytes)
 {
     if (status == KV_OK) {
@@ -562,24 +598,23 @@ kv_status_t door_send (door_t *self, kv_slice_t envelope, blob_t *body)
     size_t bytes = blob_bytes (body).size;
     door_peer_t *peer = self->is_tcp ? door_guard_find (self->guard, identity) : NULL;
     kv_status_t status = self->is_tcp && !peer ? KV_UNAVAILABLE : KV_OK;
-    door_account_t *account = NULL;
-    if (status == KV_OK && !(account = door_guard_claim (self->guard, peer, bytes)))
+    size_t cost = s_message_cost (envelope, bytes);
+    if (status == KV_OK && !door_guard_fits (self->guard, peer, cost))
         status = KV_BUSY; // O3
     if (status == KV_OK)
         status = s_send_identity (self, peer, identity); // O5
     if (status != KV_OK) {
-        if (account)
-            door_account_release (account, bytes);
         blob_unref (&body);
         return s_count_out (self, status, 0);
     }
+    claim_t claim = s_claim (self, peer, cost, bytes);
     bool sent = true;
     while (sent && envelope.size > 0)
         sent = s_send_copy (self, s_envelope_frame (&envelope), true);
     if (sent)
-        sent = s_send_body (self, body, account, false);
+        sent = s_send_body (self, body, claim, false);
     else { /* the context ends */
-        door_account_release (account, bytes);
+        s_give_back (claim);
         blob_unref (&body);
     }
     return s_count_out (self, sent ? KV_OK : KV_UNAVAILABLE, bytes);
@@ -599,7 +634,7 @@ kv_status_t door_send_frames (door_t *self, kv_slice_t identity, blob_t **frames
         bytes += blob_bytes (frame).size;
         if (status != KV_OK)
             blob_unref (&frame);
-        else if (!s_send_body (self, frame, NULL, i + 1 < count))
+        else if (!s_send_body (self, frame, (claim_t){NULL, 0}, i + 1 < count))
             status = KV_UNAVAILABLE; /* the context ends */
     }
     return s_count_out (self, status, bytes);

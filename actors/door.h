@@ -12,13 +12,15 @@
  *       Until a peer of it is trusted, a connection's bound is max_stranger_bytes, if that is set.
  *   O3  replies that a peer has not read are max_output_bytes at most per peer, and
  *       max_total_output_bytes over all; what would go over is dropped and counted. One reply of
- *       any size passes when nothing else is on its way. Bodies of up to 33 bytes are not counted:
- *       they live inside libzmq's messages, of which high_water_mark are queued at most.
+ *       any size passes when nothing else is on its way. A reply counts with what it takes up in
+ *       memory: its bytes and 256 more, or 64 if it has 33 bytes at most. There is no bound on the
+ *       number of replies: a peer that reads could miss one because a thread had to wait for the
+ *       processor.
  *   O4  at most max_connections are open; further ones are shut down at once.
  *   O5  sending never blocks: a peer that is gone, or whose queue is full, is reported.
  *
  * An inproc door is for threads of this process, which are trusted: nobody is reported gone there,
- * and of O1-O5 only O5 and the total of O3 hold.
+ * and of O1-O5 only O5 and the total of O3 hold, small replies not counted.
  *
  * There is no high-water mark for what comes in: libzmq 4.3.4 aborts the process when a connection
  * ends whose input such a mark has stopped and a heartbeat is due (libzmq issues 3937, 4767). O2 is
@@ -57,7 +59,7 @@ typedef struct {
     int64_t max_output_bytes;       /* O3 */
     int64_t max_total_output_bytes; /* O3 */
     int max_connections;            /* O4 */
-    int high_water_mark;            /* messages on their way to one peer; 0: no bound */
+    int inproc_high_water_mark;     /* messages on their way to one peer over inproc; 0: no bound */
     const log_t *log;               /* borrowed */
 } door_options_t;
 

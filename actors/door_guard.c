@@ -39,6 +39,7 @@ struct door_peer {
     connection_t *connection; /* NULL: gone */
     door_peer_t *next;        /* of the same connection, or in the list of the gone */
     door_account_t *account;
+    size_t billed; /* G5 */
     uint64_t hash;
     bool in_table;
     uint8_t identity_bytes;
@@ -90,13 +91,23 @@ static bool s_account_fits (const door_account_t *self, size_t bytes, int64_t mo
     return used == 0 || used + bytes <= (size_t)most;
 }
 
+bool door_guard_fits (const door_guard_t *self, const door_peer_t *peer, size_t bytes)
+{
+    return s_account_fits (self->total, bytes, self->options.max_total_output_bytes) &&
+           (!peer || s_account_fits (peer->account, bytes, self->options.max_output_bytes));
+}
+
+size_t door_guard_bill (door_peer_t *peer, size_t bytes)
+{
+    peer->billed += bytes;
+    size_t due = peer->billed < DOOR_BILL_BYTES ? 0 : peer->billed;
+    peer->billed -= due;
+    return due; // G5
+}
+
 door_account_t *door_guard_claim (door_guard_t *self, door_peer_t *peer, size_t bytes)
 {
     door_account_t *account = peer ? peer->account : self->total;
-    if (!s_account_fits (self->total, bytes, self->options.max_total_output_bytes))
-        return NULL;
-    if (peer && !s_account_fits (account, bytes, self->options.max_output_bytes))
-        return NULL;
     atomic_fetch_add_explicit (&account->references, 1, memory_order_relaxed);
     for (door_account_t *each = account; each; each = each->total)
         atomic_fetch_add_explicit (&each->bytes, bytes, memory_order_relaxed);

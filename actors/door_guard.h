@@ -14,6 +14,7 @@
  *       is never believed to have less pending than it has, but for one read buffer of libzmq's.
  *   G4  bytes claimed for output are given back when libzmq frees them, from whatever thread, also
  *       after the guard is gone.
+ *   G5  what a peer has been sent and nobody has claimed is less than DOOR_BILL_BYTES.
  *
  * G3: what is delivered is counted with its frame heads; heartbeats and encryption are not. Their
  * drift is taken out when a message arrives after the door ran dry after a look: its end lies
@@ -33,7 +34,7 @@ typedef struct door_guard door_guard_t;
 typedef struct door_peer door_peer_t;
 typedef struct door_account door_account_t;
 
-enum { DOOR_LOOK_MS = 10, DOOR_LOOKS_MAX = 256 };
+enum { DOOR_LOOK_MS = 10, DOOR_LOOKS_MAX = 256, DOOR_BILL_BYTES = 2048 };
 
 typedef struct {
     const char *name; /* of the door; borrowed */
@@ -80,8 +81,16 @@ void door_guard_lost (door_guard_t *self, door_peer_t *peer);
 KV_CHECK_RESULT kv_status_t door_guard_next_gone (door_guard_t *self, uint8_t *identity,
                                                   size_t *identity_bytes);
 
-/* Room for `bytes` more on the way to a peer (NULL: only the total is bounded), or NULL. One body
- * fits however large it is if nothing else is on its way. Give it back with door_account_release. */
+/* Whether there is room for `bytes` more on the way to a peer (NULL: only the total is bounded). One
+ * message fits however large it is if nothing else is on its way. */
+bool door_guard_fits (const door_guard_t *self, const door_peer_t *peer, size_t bytes);
+
+/* Puts on the peer's bill the bytes of a message that need not tell when it has gone out. More than
+ * 0: the bill is due, and this message has to claim so many bytes and to tell. Messages to one peer
+ * go out in order, so those before it have gone by then (G5). */
+size_t door_guard_bill (door_peer_t *peer, size_t bytes);
+
+/* Counts `bytes` that fit as on the way. Give them back with door_account_release. */
 door_account_t *door_guard_claim (door_guard_t *self, door_peer_t *peer, size_t bytes);
 void door_account_release (door_account_t *account, size_t bytes);
 

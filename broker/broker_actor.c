@@ -18,7 +18,7 @@ enum {
     STRANGER_BYTES_MAX = 64 * 1024, /* more than a READY and an ATTACH; see O2 of actors/door.h */
     /* Beside one largest frame: empty frames cost libzmq 32 times their bytes on the wire. */
     PENDING_SLACK_BYTES = 4 * 1024 * 1024,
-    HIGH_WATER_MARK = 10000,
+    INPROC_HIGH_WATER_MARK = 10000,
 };
 
 typedef struct {
@@ -255,7 +255,7 @@ static kv_status_t s_open_doors (broker_t *self, char *why, size_t why_bytes)
                            .max_output_bytes = options->client_output_bytes,
                            .max_total_output_bytes = options->output_bytes,
                            .max_connections = options->connections,
-                           .high_water_mark = HIGH_WATER_MARK,
+                           .inproc_high_water_mark = INPROC_HIGH_WATER_MARK,
                            .log = self->log};
     kv_status_t status = door_open (&door, &self->clients, why, why_bytes);
     if (status)
@@ -266,7 +266,7 @@ static kv_status_t s_open_doors (broker_t *self, char *why, size_t why_bytes)
     door.max_pending_bytes = 4 * door.max_frame_bytes;
     door.max_stranger_bytes = STRANGER_BYTES_MAX;
     door.max_connections = 4 * KV_NODES_MAX;
-    door.high_water_mark = 0; /* the router bounds what is in flight */
+    door.inproc_high_water_mark = 0; /* the router bounds what is in flight */
     return door_open (&door, &self->nodes, why, why_bytes);
 }
 

@@ -13,7 +13,7 @@ enum {
     TEND_MS = 100,  /* how often the direct door looks after its connections, and INFO is made */
     /* Beside one largest frame: empty frames cost libzmq 32 times their bytes on the wire. */
     PENDING_SLACK_BYTES = 4 * 1024 * 1024,
-    HIGH_WATER_MARK = 10000,
+    INPROC_HIGH_WATER_MARK = 10000,
     EXPIRE_BUDGET = 256,
     STALL_MS = 1,           /* how long to wait for replies to be sent */
     LOAD_US = 5000,         /* how long a turn loads data */
@@ -76,7 +76,7 @@ static kv_status_t s_open_door (node_t *self, char *why, size_t why_bytes)
                            .max_output_bytes = options->client_output_bytes,
                            .max_total_output_bytes = options->output_bytes,
                            .max_connections = options->connections,
-                           .high_water_mark = HIGH_WATER_MARK,
+                           .inproc_high_water_mark = INPROC_HIGH_WATER_MARK,
                            .log = self->log};
     return options->direct_endpoint ? door_open (&door, &self->door, why, why_bytes) : KV_OK;
 }

@@ -156,16 +156,15 @@ static void test_claims_are_bounded_and_outlive_the_guard (void **state)
         peers[i] = door_guard_meet (guard, kv_slice (&name, 1), FIRST_FD + i);
     }
     claims[0] = door_guard_claim (guard, peers[0], 60);
-    assert_non_null (claims[0]);
-    assert_null (door_guard_claim (guard, peers[0], 41));
+    assert_false (door_guard_fits (guard, peers[0], 41));
+    assert_true (door_guard_fits (guard, peers[0], 40));
     claims[1] = door_guard_claim (guard, peers[0], 40);
-    assert_non_null (claims[1]);
-    claims[2] = door_guard_claim (guard, peers[1], 140); /* more than allowed, but alone */
-    assert_non_null (claims[2]);
-    assert_null (door_guard_claim (guard, peers[1], 1));
-    assert_null (door_guard_claim (guard, peers[2], 11)); /* the total */
+    assert_true (door_guard_fits (guard, peers[1], 140)); /* more than allowed, but alone */
+    claims[2] = door_guard_claim (guard, peers[1], 140);
+    assert_false (door_guard_fits (guard, peers[1], 1));
+    assert_false (door_guard_fits (guard, peers[2], 11)); /* the total */
+    assert_true (door_guard_fits (guard, NULL, 10));
     claims[3] = door_guard_claim (guard, NULL, 10);
-    assert_non_null (claims[3]);
     assert_int_equal (door_guard_stats (guard).output_bytes, 250);
     door_account_release (claims[2], 140);
     assert_int_equal (door_guard_stats (guard).output_bytes, 110);
@@ -175,11 +174,28 @@ static void test_claims_are_bounded_and_outlive_the_guard (void **state)
     door_account_release (claims[3], 10);
 }
 
+static void test_a_bill_is_due_in_full_once_it_is_large_enough (void **state)
+{
+    (void)state;
+    door_guard_t *guard = door_guard_new (
+        &(door_guard_options_t){.name = "test", .max_pending_bytes = 1, .max_connections = 10});
+    door_guard_accepted (guard, FIRST_FD);
+    door_peer_t *peer = door_guard_meet (guard, kv_slice ("a", 1), FIRST_FD);
+    for (int round = 0; round < 3; round++) {
+        for (size_t billed = 100; billed < DOOR_BILL_BYTES; billed += 100)
+            assert_int_equal (door_guard_bill (peer, 100), 0); // G5
+        assert_int_equal (door_guard_bill (peer, 100), (DOOR_BILL_BYTES / 100 + 1) * 100);
+    }
+    assert_int_equal (door_guard_bill (peer, DOOR_BILL_BYTES), DOOR_BILL_BYTES);
+    door_guard_destroy (&guard);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_random_events_against_arrays),
         cmocka_unit_test (test_claims_are_bounded_and_outlive_the_guard),
+        cmocka_unit_test (test_a_bill_is_due_in_full_once_it_is_large_enough),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
