@@ -2,16 +2,27 @@
 
 #include "actors/handover.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
+
+/* A parcel that nobody took is let go of by libzmq, in whatever thread closes its socket. */
+static void s_free (void *data, void *hint)
+{
+    (void)hint;
+    handover_take (data);
+    free (data);
+}
 
 void parcel_send (void *socket, const void *parcel, size_t bytes)
 {
     zmq_msg_t message;
-    int rc = zmq_msg_init_size (&message, bytes);
+    void *data = malloc (bytes);
+    KV_ASSERT (data != NULL);
+    memcpy (data, parcel, bytes);
+    int rc = zmq_msg_init_data (&message, data, bytes, s_free, NULL);
     KV_ASSERT (rc == 0);
-    memcpy (zmq_msg_data (&message), parcel, bytes);
-    handover_give (zmq_msg_data (&message));
+    handover_give (data);
     if (zmq_msg_send (&message, socket, ZMQ_DONTWAIT) < 0)
         zmq_msg_close (&message);
 }

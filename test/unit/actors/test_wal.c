@@ -133,6 +133,100 @@ static void test_wal_without_a_snapshot_begins_with_its_first_whole_record (void
     bed_destroy (bed);
 }
 
+/* Whoever reads from the first whole record on is given no record that a value holds. */
+static void test_wal_record_within_a_value_is_not_found (void **state)
+{
+    (void)state;
+    bed_t *bed = bed_new_sized (10, 0, WAL_SEGMENT_BYTES_MIN);
+    writer_t inner = writer_make (SIZE_MAX);
+    for (size_t i = 0; i < 200; i++)
+        bed_encode (&inner, 999999, 1 + i % 3);
+    while (wal_room (bed->wal) < inner.size + 1000)
+        assert_int_equal (bed_prepare (bed), KV_END);
+    size_t start = record_begin (wal_buffer (bed->wal), 0, 0, 1);
+    effect_t effect = {.kind = EFFECT_PUT,
+                       .key = kv_slice_text ("key"),
+                       .value = kv_slice (inner.data, inner.size)};
+    record_effect (wal_buffer (bed->wal), &effect);
+    record_end (wal_buffer (bed->wal), start, 1);
+    bed_write (bed);
+    assert_true (wal_current (bed->wal).number >= 3);
+    assert_true (bed_append (bed, 10));
+    assert_true (bed_append (bed, 10));
+    bed_write (bed);
+    assert_int_equal (files_remove (bed->files, "wal-0000000001.log", &bed->error), KV_OK);
+    wal_reader_t *reader;
+    record_t record;
+    uint64_t end_lsn;
+    size_t count = 0;
+    wal_reader_options_t options = {.files = bed->files, .start_lsn = WAL_ANY_LSN};
+    assert_int_equal (wal_reader_open (&options, &reader, &bed->error), KV_OK);
+    kv_status_t status;
+    for (; (status = wal_reader_next (reader, &record, &end_lsn, &bed->error)) == KV_OK; count++)
+        assert_int_equal (record.position, bed->records[count].position);
+    assert_int_equal (status, KV_END);
+    assert_int_equal (count, 2);
+    wal_reader_destroy (&reader);
+    writer_free (&inner);
+    bed_destroy (bed);
+}
+
+/* What would be appended there is before the start of the next recovery: it would be passed over. */
+static void test_wal_log_that_ends_before_its_start_is_refused (void **state)
+{
+    (void)state;
+    bed_t *bed = bed_new (11, 0);
+    for (int i = 0; i < 3; i++) {
+        assert_true (bed_append (bed, 700));
+        bed_write (bed);
+    }
+    bed_stop (bed);
+    bed->start_lsn = bed->records[1].end_lsn;
+    bed->first = 2;
+    fault_files_cut (bed->files, "wal-0000000001.log", WAL_SEGMENT_HEADER_BYTES + 900);
+    assert_int_equal (bed_recover (bed), KV_CORRUPT);
+    assert_non_null (strstr (bed->error.text, "the log ends here, and the snapshot was made"));
+    files_destroy (&bed->files);
+    free (bed);
+}
+
+/* The last file may be blank: it holds nothing then, and goes. Any other may not. */
+static void test_wal_blank_last_file_holds_nothing (void **state)
+{
+    (void)state;
+    for (uint64_t bytes = 0; bytes <= 1024; bytes += 512) {
+        bed_t *bed = bed_new_sized (12, 0, WAL_SEGMENT_BYTES_MIN);
+        while (wal_current (bed->wal).number < 3) {
+            assert_true (bed_append (bed, 700));
+            bed_write (bed);
+        }
+        bed_stop (bed);
+        char name[WAL_NAME_BYTES];
+        uint64_t last = 3;
+        wal_segment_name (last, name);
+        while (fault_files_content (bed->files, name).data)
+            wal_segment_name (++last, name);
+        file_t *file;
+        assert_int_equal (files_open (bed->files, name, FILE_CREATE, &file, &bed->error), KV_OK);
+        assert_int_equal (file_allocate (file, bytes, &bed->error), KV_OK);
+        file_close (&file);
+        size_t count = bed->count;
+        assert_int_equal (bed_recover (bed), KV_OK);
+        assert_int_equal (bed->count, count);
+        assert_null (fault_files_content (bed->files, name).data);
+        while (wal_current (bed->wal).number <= last) {
+            assert_true (bed_append (bed, 700));
+            bed_write (bed);
+        }
+        bed_stop (bed);
+        fault_files_cut (bed->files, name, 0); /* it is not the last one now */
+        assert_int_equal (bed_recover (bed), KV_CORRUPT);
+        assert_non_null (strstr (bed->error.text, name));
+        files_destroy (&bed->files);
+        free (bed);
+    }
+}
+
 static void test_wal_missing_and_foreign_files_are_told (void **state)
 {
     (void)state;
@@ -288,22 +382,59 @@ static void test_wal_failing_operations_are_told (void **state)
     }
 }
 
-/* Writes, syncs in two steps and losses of power, again and again on one disk. */
-static void s_live_and_die (uint64_t seed)
+/* A sync that has begun, as it runs in the keeper's thread: what is written meanwhile is not in it. */
+typedef struct {
+    uint64_t lsn, begun;
+    bool under_way;
+} two_step_t;
+
+static void s_begin_sync (bed_t *bed, two_step_t *sync)
+{
+    sync->lsn = wal_written_lsn (bed->wal);
+    fault_files_defer (bed->files, true);
+    assert_int_equal (
+        wal_keeper_sync (bed->keeper, sync->lsn, wal_current (bed->wal).number, &bed->error),
+        KV_OK);
+    fault_files_defer (bed->files, false);
+    sync->begun = fault_files_begun (bed->files);
+    sync->under_way = true;
+}
+
+static void s_end_sync (bed_t *bed, two_step_t *sync)
+{
+    fault_files_settle (bed->files, sync->begun);
+    wal_set_durable (bed->wal, sync->lsn);
+    bed->told_lsn = sync->lsn;
+    sync->under_way = false;
+}
+
+static void s_step (bed_t *bed, two_step_t *sync)
+{
+    size_t value = (size_t)bed_random (bed, 20) == 0 ? (size_t)bed_random (bed, 100000)
+                                                     : (size_t)bed_random (bed, 300);
+    assert_true (bed_append (bed, value));
+    if (bed_random (bed, 2))
+        bed_write (bed);
+    if (sync->under_way && bed_random (bed, 3) == 0)
+        s_end_sync (bed, sync);
+    if (!sync->under_way && bed_random (bed, 4) == 0 && wal_current (bed->wal).number)
+        s_begin_sync (bed, sync);
+    if (bed_random (bed, 12) == 0) {
+        wal_keeper_set_prewrite (bed->keeper, bed_random (bed, 2) == 0);
+        assert_int_equal (bed_retire (bed), KV_OK);
+    }
+}
+
+/* Writes, syncs in two steps, retiring, and losses of power, again and again on one disk. */
+static void s_live_and_die (uint64_t seed, uint64_t *retired, uint64_t *lost)
 {
     bed_t *bed = bed_new_sized (seed, 0, seed % 2 ? WAL_SEGMENT_BYTES_MIN : BED_SEGMENT_BYTES);
     for (int life = 0; life < 4; life++) {
-        for (uint64_t step = bed_random (bed, 40); step > 0; step--) {
-            size_t value = (size_t)bed_random (bed, 20) == 0 ? (size_t)bed_random (bed, 100000)
-                                                             : (size_t)bed_random (bed, 300);
-            assert_true (bed_append (bed, value));
-            if (bed_random (bed, 2))
-                bed_write (bed);
-            if (bed_random (bed, 6) == 0 && wal_current (bed->wal).number) {
-                bed_write (bed);
-                assert_int_equal (bed_sync (bed), KV_OK);
-            }
-        }
+        two_step_t sync = {0};
+        size_t first = bed->first;
+        for (uint64_t step = bed_random (bed, 40); step > 0; step--)
+            s_step (bed, &sync);
+        size_t before = bed->count;
         bed_stop (bed);
         /* What was appended and never written is gone with the process. */
         if (bed_random (bed, 4))
@@ -311,6 +442,8 @@ static void s_live_and_die (uint64_t seed)
         kv_status_t status = bed_recover (bed);
         if (status)
             fail_msg ("seed %" PRIu64 ", life %d: %s", seed, life, bed->error.text);
+        *retired += bed->first - first;
+        *lost += before - bed->count;
     }
     bed_destroy (bed);
 }
@@ -321,8 +454,13 @@ static void test_wal_survives_power_losses (void **state)
     const char *rounds = getenv ("KVDB_WAL_ROUNDS");
     uint64_t count = rounds ? strtoull (rounds, NULL, 10) : 300;
     uint64_t seed = s_seed (__func__);
+    uint64_t retired = 0, lost = 0;
     for (uint64_t i = 0; i < count; i++)
-        s_live_and_die (seed + i);
+        s_live_and_die (seed + i, &retired, &lost);
+    printf ("%" PRIu64 " disks, 4 lives each: %" PRIu64
+            " records lost that nobody was told of, %" PRIu64 " retired\n",
+            count, lost, retired);
+    assert_true (count < 100 || (lost > 0 && retired > 0));
 }
 
 int main (void)
@@ -333,6 +471,9 @@ int main (void)
         cmocka_unit_test (test_wal_goes_on_behind_a_record_cut_short),
         cmocka_unit_test (test_wal_retires_segments_and_uses_one_again),
         cmocka_unit_test (test_wal_without_a_snapshot_begins_with_its_first_whole_record),
+        cmocka_unit_test (test_wal_record_within_a_value_is_not_found),
+        cmocka_unit_test (test_wal_log_that_ends_before_its_start_is_refused),
+        cmocka_unit_test (test_wal_blank_last_file_holds_nothing),
         cmocka_unit_test (test_wal_missing_and_foreign_files_are_told),
         cmocka_unit_test (test_wal_full_disk_leaves_everything_as_it_was),
         cmocka_unit_test (test_wal_retired_segments_survive_power_loss_at_any_step),
