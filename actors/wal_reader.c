@@ -329,8 +329,8 @@ static kv_status_t s_finish (wal_reader_t *self, file_error_t *error)
     }
     bool has_start = !knows_start || self->options.start_lsn <= self->place.lsn;
     /* A record that was void already when that lsn was told lies before it (W5). */
-    bool has_reached = self->options.must_reach <= self->record_lsn ||
-                       self->options.must_reach == self->place.lsn;
+    bool has_reached =
+        self->options.must_reach <= self->record_lsn || self->options.must_reach == self->place.lsn;
     if (!has_start || !has_reached)
         return s_damage (self, error, self->end.segment, offset,
                          "the log ends here, and the snapshot was made when it was longer");
