@@ -244,12 +244,21 @@ static kv_status_t s_sync_directory (files_t *base, file_error_t *error)
 
 /* ---- locks --------------------------------------------------------------------------------------- */
 
-/* The process that has the lock, as it has written itself; 0: not known. */
-static long s_owner (int fd)
+/* Tells of the process that has the lock: it has written its number, unless its disk was full. */
+static kv_status_t s_busy (const disk_t *self, const char *name, int fd, file_error_t *error)
 {
     char text[32] = "";
+    char owner[48] = "";
     ssize_t count = pread (fd, text, sizeof text - 1, 0);
-    return count > 0 ? strtol (text, NULL, 10) : 0;
+    long pid = count > 0 ? strtol (text, NULL, 10) : 0;
+    if (pid > 0)
+        snprintf (owner, sizeof owner, ", process %ld,", pid);
+    error->number = EWOULDBLOCK;
+    snprintf (
+        error->text, sizeof error->text,
+        "another process%s uses %s (it has locked %s there); end it, or give another directory",
+        owner, self->path, name);
+    return KV_BUSY;
 }
 
 static kv_status_t s_lock (files_t *base, const char *name, file_error_t *error)
@@ -261,15 +270,11 @@ static kv_status_t s_lock (files_t *base, const char *name, file_error_t *error)
         return s_fail (error, errno, "create the lock file %s/%s", self->path, name);
     if (flock (fd, LOCK_EX | LOCK_NB) != 0) {
         int number = errno;
-        long owner = s_owner (fd);
+        kv_status_t status = number == EWOULDBLOCK
+                                 ? s_busy (self, name, fd, error)
+                                 : s_fail (error, number, "lock %s/%s", self->path, name);
         close (fd);
-        if (number != EWOULDBLOCK)
-            return s_fail (error, number, "lock %s/%s", self->path, name);
-        error->number = number;
-        snprintf (error->text, sizeof error->text,
-                  "process %ld uses %s (it has locked %s there); end it, or give another directory",
-                  owner, self->path, name);
-        return KV_BUSY;
+        return status;
     }
     self->locks[self->lock_count++] = fd;
     char text[32];
@@ -327,7 +332,9 @@ kv_status_t files_disk_open_there (const char *directory, files_t **files_p, fil
 kv_status_t files_disk_open (const char *directory, files_t **files_p, file_error_t *error)
 {
     *files_p = NULL;
-    if (small_file_make_directory (directory, error->text, sizeof error->text))
-        return KV_IO;
+    if (small_file_make_directory (directory, error->text, sizeof error->text)) {
+        error->number = errno;
+        return s_status (error->number) == KV_DISK_FULL ? KV_DISK_FULL : KV_IO;
+    }
     return files_disk_open_there (directory, files_p, error);
 }

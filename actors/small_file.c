@@ -10,7 +10,9 @@
 
 static kv_status_t s_fail (char *why, size_t why_bytes, const char *what, const char *path)
 {
-    snprintf (why, why_bytes, "cannot %s %s: %s", what, path, strerror (errno));
+    int number = errno;
+    snprintf (why, why_bytes, "cannot %s %s: %s", what, path, strerror (number));
+    errno = number;
     return KV_IO;
 }
 

@@ -21,7 +21,7 @@ KV_CHECK_RESULT kv_status_t small_file_read (const char *directory, const char *
                                              size_t text_bytes, char *why, size_t why_bytes);
 
 /* Makes the directory (0700, with its parents) if it is not there; its parents remember it durably.
- * KV_IO with a line in `why`. */
+ * KV_IO with a line in `why`, and errno as the system left it. */
 KV_CHECK_RESULT kv_status_t small_file_make_directory (const char *directory, char *why,
                                                        size_t why_bytes);
 

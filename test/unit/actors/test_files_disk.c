@@ -1,5 +1,6 @@
 /* Goal: the interface's rules hold on a real directory, and every failure says what and where. Method: a
- * folder under the system's temporary one. */
+ * folder under the system's temporary one; a limit of file sizes cuts writes short, and two functions of
+ * the system are ours, to refuse when they are told to. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,8 +9,10 @@
 #include "actors/files_disk.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -138,11 +141,138 @@ static void test_files_disk_lock_is_for_one (void **state)
     assert_int_equal (files_disk_open (self->path, &other, &self->error), KV_OK);
     assert_int_equal (files_lock (self->files, "lock", &self->error), KV_OK);
     assert_int_equal (files_lock (other, "lock", &self->error), KV_BUSY);
-    snprintf (pid, sizeof pid, "process %ld ", (long)getpid ());
+    snprintf (pid, sizeof pid, "process %ld, uses ", (long)getpid ());
     assert_non_null (strstr (self->error.text, pid));
     files_destroy (&self->files);
     assert_int_equal (files_lock (other, "lock", &self->error), KV_OK);
     self->files = other;
+}
+
+static void test_files_disk_lock_of_an_unknown_process (void **state)
+{
+    bed_t *self = *state;
+    files_t *other;
+    file_t *file;
+    assert_int_equal (files_disk_open_there (self->path, &other, &self->error), KV_OK);
+    assert_int_equal (files_lock (self->files, "lock", &self->error), KV_OK);
+    assert_int_equal (files_lock (other, "lock.2", &self->error), KV_OK); /* another lock */
+    file = s_open (self, "lock", FILE_CREATE);                            /* its number is gone */
+    file_close (&file);
+    assert_int_equal (files_lock (other, "lock", &self->error), KV_BUSY);
+    assert_int_equal (self->error.number, EWOULDBLOCK);
+    assert_non_null (strstr (self->error.text, "another process uses "));
+    assert_non_null (strstr (self->error.text, self->path));
+    files_destroy (&other);
+}
+
+static void test_files_disk_lists_plain_files_only (void **state)
+{
+    bed_t *self = *state;
+    char folder[128], link[128];
+    int count = 0;
+    snprintf (folder, sizeof folder, "%s/folder", self->path);
+    snprintf (link, sizeof link, "%s/link", self->path);
+    assert_int_equal (mkdir (folder, 0700), 0);
+    assert_int_equal (symlink ("folder", link), 0);
+    file_t *file = s_open (self, "one", FILE_CREATE);
+    file_close (&file);
+    for (int i = 0; i < 2; i++) { /* listing starts at the first name each time */
+        assert_int_equal (files_list (self->files, s_count, &count, &self->error), KV_OK);
+        assert_int_equal (count, i + 1);
+    }
+    assert_int_equal (files_remove (self->files, "folder", &self->error), KV_IO);
+    assert_int_equal (unlink (link), 0);
+    assert_int_equal (rmdir (folder), 0);
+}
+
+/* ---- failures ------------------------------------------------------------------------------------ */
+
+static struct {
+    int allocate, sync; /* the errno to refuse with; 0: work */
+    int interrupts;     /* of so many allocations */
+} s_system;
+
+/* In place of the C library's. */
+int posix_fallocate (int fd, off_t offset, off_t bytes)
+{
+    if (s_system.interrupts > 0 && s_system.interrupts--)
+        return EINTR;
+    if (s_system.allocate)
+        return s_system.allocate;
+    return ftruncate (fd, offset + bytes) == 0 ? 0 : errno;
+}
+
+int fdatasync (int fd)
+{
+    errno = s_system.sync;
+    return s_system.sync ? -1 : fsync (fd);
+}
+
+static void test_files_disk_allocates_where_the_system_cannot (void **state)
+{
+    bed_t *self = *state;
+    uint8_t out[200000];
+    size_t got;
+    static const int refusals[] = {EOPNOTSUPP, EINVAL, 0};
+    for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
+        file_t *file = s_open (self, "one", FILE_CREATE);
+        s_system.allocate = refusals[i];
+        s_system.interrupts = 2;
+        assert_int_equal (file_write (file, 0, kv_slice_text ("hello"), &self->error), KV_OK);
+        assert_int_equal (file_allocate (file, 150000, &self->error), KV_OK);
+        assert_int_equal (s_system.interrupts, 0);
+        assert_int_equal (file_read (file, 0, out, sizeof out, &got, &self->error), KV_OK);
+        assert_int_equal (got, 150000);
+        assert_memory_equal (out, "hello", 5);
+        for (size_t at = 5; at < got; at++)
+            assert_int_equal (out[at], 0);
+        file_close (&file);
+    }
+    file_t *file = s_open (self, "one", FILE_CREATE);
+    s_system.allocate = ENOSPC;
+    assert_int_equal (file_allocate (file, 150000, &self->error), KV_DISK_FULL);
+    assert_non_null (strstr (self->error.text, "cannot reserve 150000 bytes for "));
+    assert_non_null (strstr (self->error.text, "/one: No space left"));
+    s_system.allocate = 0;
+    file_close (&file);
+}
+
+static void test_files_disk_failed_sync_is_told (void **state)
+{
+    bed_t *self = *state;
+    static const int reasons[] = {EIO, ENOSPC, ENOENT};
+    file_t *file = s_open (self, "one", FILE_CREATE);
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
+        s_system.sync = reasons[i];
+        assert_int_equal (file_sync (file, &self->error), KV_IO); /* whatever the reason */
+        assert_int_equal (self->error.number, reasons[i]);
+        assert_non_null (strstr (self->error.text, "cannot sync "));
+        assert_non_null (strstr (self->error.text, "/one: "));
+    }
+    s_system.sync = 0;
+    file_close (&file);
+}
+
+static void test_files_disk_write_that_is_cut_short_goes_on (void **state)
+{
+    bed_t *self = *state;
+    static uint8_t bytes[8000];
+    struct rlimit before, limit;
+    uint64_t size;
+    file_t *file = s_open (self, "one", FILE_CREATE);
+    assert_int_equal (getrlimit (RLIMIT_FSIZE, &before), 0);
+    limit = before;
+    limit.rlim_cur = 5000;
+    signal (SIGXFSZ, SIG_IGN);
+    assert_int_equal (setrlimit (RLIMIT_FSIZE, &limit), 0);
+    kv_status_t status = file_write (file, 0, kv_slice (bytes, sizeof bytes), &self->error);
+    assert_int_equal (setrlimit (RLIMIT_FSIZE, &before), 0);
+    assert_int_equal (status, KV_IO);
+    assert_int_equal (self->error.number, EFBIG);
+    assert_non_null (strstr (self->error.text, "/one at 5000: ")); /* where it could not go on */
+    assert_int_equal (file_size (file, &size, &self->error), KV_OK);
+    assert_int_equal (size, 5000);
+    file_close (&file);
 }
 
 static void test_files_disk_failures_are_told (void **state)
@@ -154,6 +284,9 @@ static void test_files_disk_failures_are_told (void **state)
     assert_null (none);
     assert_int_equal (files_disk_open ("/proc/none", &none, &self->error), KV_IO);
     assert_non_null (strstr (self->error.text, "/proc/none"));
+    assert_int_equal (self->error.number, ENOENT);
+    assert_int_equal (files_disk_open ("/dev/null/x", &none, &self->error), KV_IO);
+    assert_int_equal (self->error.number, ENOTDIR);
     /* A disk that is full, as far as one can have it here. */
     assert_int_equal (files_disk_open_there ("/dev", &none, &self->error), KV_OK);
     file_t *full;
@@ -173,7 +306,17 @@ int main (void)
         cmocka_unit_test_setup_teardown (test_files_disk_keeps_others_out, s_set_up, s_tear_down),
         cmocka_unit_test_setup_teardown (test_files_disk_names, s_set_up, s_tear_down),
         cmocka_unit_test_setup_teardown (test_files_disk_lock_is_for_one, s_set_up, s_tear_down),
+        cmocka_unit_test_setup_teardown (test_files_disk_lock_of_an_unknown_process, s_set_up,
+                                         s_tear_down),
+        cmocka_unit_test_setup_teardown (test_files_disk_lists_plain_files_only, s_set_up,
+                                         s_tear_down),
+        cmocka_unit_test_setup_teardown (test_files_disk_allocates_where_the_system_cannot,
+                                         s_set_up, s_tear_down),
+        cmocka_unit_test_setup_teardown (test_files_disk_failed_sync_is_told, s_set_up,
+                                         s_tear_down),
+        cmocka_unit_test_setup_teardown (test_files_disk_write_that_is_cut_short_goes_on, s_set_up,
+                                         s_tear_down),
         cmocka_unit_test_setup_teardown (test_files_disk_failures_are_told, s_set_up, s_tear_down),
     };
-    return cmocka_run_group_tests (tests, NULL, NULL);
+    return cmocka_run_group_tests_name ("actors.files_disk", tests, NULL, NULL);
 }
