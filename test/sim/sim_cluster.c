@@ -2,6 +2,8 @@
 
 #include "sim_trace.h"
 
+#include "test/fault/fault_files.h"
+
 #include <stdlib.h>
 
 enum { BROKERS_MAX = 64, RESTART_US_MOST = 600 * 1000 };
@@ -13,7 +15,7 @@ typedef struct {
 
 typedef struct {
     char id[24];
-    sim_disk_t *disk; /* owned */
+    files_t *disk; /* owned */
     process_t processes[SIM_PROCESSES_MAX];
     uint32_t process_count;
     process_t *current; /* M1 */
@@ -151,7 +153,7 @@ void sim_cluster_kill (sim_cluster_t *self, uint32_t index, bool with_machine)
     for (uint32_t i = 0; i < machine->process_count; i++)
         s_kill_process (self, index, &machine->processes[i], with_machine);
     if (with_machine)
-        sim_disk_crash (machine->disk);
+        fault_files_power_loss (machine->disk, POWER_TEAR);
 }
 
 void sim_cluster_block (sim_cluster_t *self, uint32_t index, sim_flow_t flow, bool block)
@@ -377,7 +379,8 @@ static void s_make_machine (sim_cluster_t *self, uint32_t index)
 {
     machine_t *machine = &self->machines[index];
     snprintf (machine->id, sizeof machine->id, "node%u", index + 1);
-    machine->disk = sim_disk_new (sim_random_fork (&self->random, 300 + index));
+    sim_random_t chance = sim_random_fork (&self->random, 300 + index);
+    machine->disk = fault_files_new (sim_random_next (&chance), 0);
     self->clocks[index] = s_clock (self);
     self->places[index] = (place_t){self, index};
 }
@@ -417,7 +420,7 @@ void sim_cluster_destroy (sim_cluster_t **self_p)
     for (uint32_t i = 0; i < self->config.nodes; i++) {
         for (uint32_t p = 0; p < self->machines[i].process_count; p++)
             sim_node_destroy (&self->machines[i].processes[p].node);
-        sim_disk_destroy (&self->machines[i].disk);
+        files_destroy (&self->machines[i].disk);
     }
     for (uint32_t i = 0; i < self->broker_count; i++)
         sim_broker_destroy (&self->brokers[i]);

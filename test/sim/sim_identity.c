@@ -13,36 +13,59 @@ static void s_encode (const sim_identity_t *identity, uint8_t out[FILE_BYTES])
     memcpy (out + BODY_BYTES, &hash, sizeof hash);
 }
 
-kv_status_t sim_identity_load (sim_disk_t *disk, sim_random_t *random, sim_identity_t *out)
+static kv_status_t s_read (files_t *disk, uint8_t out[FILE_BYTES])
 {
-    kv_slice_t bytes;
+    file_t *file;
+    file_error_t error;
+    uint8_t bytes[FILE_BYTES + 1];
+    size_t got = 0;
+    kv_status_t status = files_open (disk, "identity", FILE_READ, &file, &error);
+    if (status)
+        return status;
+    status = file_read (file, 0, bytes, sizeof bytes, &got, &error);
+    file_close (&file);
+    if (status == KV_OK && got != FILE_BYTES)
+        status = KV_CORRUPT;
+    if (status == KV_OK)
+        memcpy (out, bytes, FILE_BYTES);
+    return status;
+}
+
+kv_status_t sim_identity_load (files_t *disk, sim_random_t *random, sim_identity_t *out)
+{
+    uint8_t bytes[FILE_BYTES];
+    uint8_t again[FILE_BYTES];
     *out = (sim_identity_t){.has_cluster = false};
-    if (sim_disk_read (disk, "identity", &bytes) != KV_OK) {
+    kv_status_t status = s_read (disk, bytes);
+    if (status == KV_NOT_FOUND) {
         sim_random_bytes (random, out->uuid, sizeof out->uuid);
         return sim_identity_save (disk, out);
     }
-    uint8_t again[FILE_BYTES];
-    if (bytes.size != FILE_BYTES)
-        return KV_CORRUPT;
-    memcpy (out->uuid, bytes.data, KV_UUID_BYTES);
-    memcpy (out->cluster_id, bytes.data + KV_UUID_BYTES, KV_UUID_BYTES);
-    out->has_cluster = bytes.data[2 * KV_UUID_BYTES];
+    if (status)
+        return status;
+    memcpy (out->uuid, bytes, KV_UUID_BYTES);
+    memcpy (out->cluster_id, bytes + KV_UUID_BYTES, KV_UUID_BYTES);
+    out->has_cluster = bytes[2 * KV_UUID_BYTES];
     s_encode (out, again);
-    return memcmp (again, bytes.data, sizeof again) == 0 ? KV_OK : KV_CORRUPT;
+    return memcmp (again, bytes, sizeof again) == 0 ? KV_OK : KV_CORRUPT;
 }
 
-kv_status_t sim_identity_save (sim_disk_t *disk, const sim_identity_t *identity)
+kv_status_t sim_identity_save (files_t *disk, const sim_identity_t *identity)
 {
+    file_t *file;
+    file_error_t error;
     uint8_t bytes[FILE_BYTES];
     s_encode (identity, bytes);
-    kv_status_t status = sim_disk_create (disk, "identity.new");
+    kv_status_t status = files_open (disk, "identity.new", FILE_CREATE, &file, &error);
+    if (status)
+        return status;
+    status = file_write (file, 0, kv_slice (bytes, sizeof bytes), &error);
     if (status == KV_OK)
-        status = sim_disk_write (disk, "identity.new", 0, kv_slice (bytes, sizeof bytes));
+        status = file_sync (file, &error);
+    file_close (&file);
     if (status == KV_OK)
-        status = sim_disk_fsync (disk, "identity.new");
+        status = files_rename (disk, "identity.new", "identity", &error);
     if (status == KV_OK)
-        status = sim_disk_rename (disk, "identity.new", "identity");
-    if (status == KV_OK)
-        sim_disk_sync_directory (disk);
+        status = files_sync_directory (disk, &error);
     return status;
 }

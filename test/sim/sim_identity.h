@@ -7,8 +7,9 @@
 #ifndef KVDB_TEST_SIM_SIM_IDENTITY_H
 #define KVDB_TEST_SIM_SIM_IDENTITY_H
 
-#include "sim_disk.h"
+#include "sim_random.h"
 
+#include "actors/files.h"
 #include "schema/message.h"
 
 typedef struct {
@@ -17,9 +18,9 @@ typedef struct {
     bool has_cluster;
 } sim_identity_t;
 
-/* Loads it, or makes one. KV_CORRUPT: there is something else in its file. */
-KV_CHECK_RESULT kv_status_t sim_identity_load (sim_disk_t *disk, sim_random_t *random,
+/* Loads it, or makes one. KV_CORRUPT: there is something else in its file. KV_IO, KV_DISK_FULL. */
+KV_CHECK_RESULT kv_status_t sim_identity_load (files_t *disk, sim_random_t *random,
                                                sim_identity_t *out);
-KV_CHECK_RESULT kv_status_t sim_identity_save (sim_disk_t *disk, const sim_identity_t *identity);
+KV_CHECK_RESULT kv_status_t sim_identity_save (files_t *disk, const sim_identity_t *identity);
 
 #endif

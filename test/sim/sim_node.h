@@ -10,8 +10,9 @@
 #define KVDB_TEST_SIM_SIM_NODE_H
 
 #include "sim_clock.h"
-#include "sim_disk.h"
 #include "sim_network.h"
+
+#include "actors/files.h"
 
 typedef struct sim_node sim_node_t;
 
@@ -19,7 +20,7 @@ typedef struct {
     sim_t *sim; /* borrowed, as are all the others */
     sim_network_t *network;
     const sim_clock_t *clock;
-    sim_disk_t *disk;
+    files_t *disk;
     const char *id;   /* of the node */
     const char *name; /* of the process, for the trace */
     uint32_t shards;

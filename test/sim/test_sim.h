@@ -11,7 +11,6 @@
 #include <cmocka.h>
 
 int test_checker (void);
-int test_disk (void);
 int test_network (void);
 int test_time (void);
 
