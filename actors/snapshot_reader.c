@@ -36,8 +36,7 @@ static kv_status_t s_damaged (const snapshot_reader_t *self, uint64_t offset, co
     error->number = 0;
     (void)snprintf (error->text, sizeof error->text,
                     "%s/%s is damaged at offset %" PRIu64
-                    ": %s; bring back a good copy of the file, or see what kvdb-node --check and "
-                    "--repair say",
+                    ": %s; bring back a good copy of the file",
                     self->files->path, self->name, offset, what);
     return KV_CORRUPT;
 }

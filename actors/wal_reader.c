@@ -48,8 +48,8 @@ static kv_status_t s_damage (const wal_reader_t *self, file_error_t *error, uint
     wal_segment_name (number, name);
     error->number = 0;
     snprintf (error->text, sizeof error->text,
-              "%s/%s at %" PRIu64 ": %s; look at it with kvdb-node --check DIR, restore a copy, or "
-              "cut the log there with kvdb-node --repair DIR",
+              "%s/%s at %" PRIu64 ": %s; restore a copy of the "
+              "directory",
               self->options.files->path, name, offset, what);
     return KV_CORRUPT;
 }

@@ -74,8 +74,7 @@ static kv_status_t s_apply (recovery_t *self, const record_t *record, uint64_t e
     }
     snprintf (text, sizeof text,
               "the log in %s, before lsn %" PRIu64 ": shard %" PRIu32 " goes from position %" PRIu64
-              " to %" PRIu64 ", and is at %" PRIu64
-              "; look at it with kvdb-node --check DIR, or restore a copy",
+              " to %" PRIu64 ", and is at %" PRIu64 "; restore a copy of the directory",
               self->options.files->path, end_lsn, record->shard, record->previous, record->position,
               shard_last (shard));
     return s_fail (KV_CORRUPT, error, text); // Z2

@@ -162,7 +162,7 @@ static void s_expect_damage (files_t *files, const draft_t *draft, const char *w
         fail_msg ("%s: %s", what, kv_status_name (status));
     assert_non_null (strstr (error.text, s_name));
     assert_non_null (strstr (error.text, "at offset "));
-    assert_non_null (strstr (error.text, "kvdb-node --check")); /* what to do */
+    assert_non_null (strstr (error.text, "bring back a good copy")); /* what to do */
 }
 
 static void test_reader_reads_what_was_written (void **state)
