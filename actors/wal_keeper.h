@@ -30,8 +30,6 @@ typedef struct {
     uint8_t uuid[WAL_UUID_BYTES];
 } wal_keeper_options_t;
 
-enum { WAL_SEGMENT_BYTES_MIN = 4096 };
-
 /* `end` and the segments are what the reader found; none of them for a new log. Brings what is behind
  * the log's end to zero (and to its length, if it has become shorter), removes segments behind it, syncs
  * all the others, and hands over the segment that the log goes on in (number 0: there is none yet), and

@@ -148,6 +148,8 @@ static bool s_has_empty_sector (kv_slice_t segment, uint64_t from, uint64_t to)
 
 static bool s_follows (const header_t *header, const wal_place_t *place)
 {
+    if (header->lsn > WAL_LSN_MAX)
+        return false;
     if (place->lsn != WAL_ANY_LSN && (header->lsn != place->lsn || header->link != place->link))
         return false;                                                                       // W1
     return header->durable_lsn >= place->durable_lsn && header->durable_lsn <= header->lsn; // W2
@@ -209,7 +211,7 @@ kv_status_t wal_first_lsn (kv_slice_t head, uint64_t *lsn)
     const uint8_t *at = head.data + WAL_SEGMENT_HEADER_BYTES;
     if (s_is_zero (kv_slice (at, WAL_BLOCK_HEADER_BYTES)))
         return KV_END;
-    if (!s_read_header (s_segment_seed (head), at, &header))
+    if (!s_read_header (s_segment_seed (head), at, &header) || header.lsn > WAL_LSN_MAX)
         return KV_CORRUPT;
     *lsn = header.lsn;
     return KV_OK;

@@ -50,6 +50,7 @@ enum {
     WAL_VERSION = 1,
     WAL_SECTOR_BYTES = 512,
     WAL_SEGMENT_HEADER_BYTES = 512,
+    WAL_SEGMENT_BYTES_MIN = 4096, /* none is made smaller */
     WAL_BLOCK_HEADER_BYTES = 32,
     WAL_BLOCK_ALIGNMENT = 32,
     WAL_UUID_BYTES = 16,
@@ -104,6 +105,7 @@ typedef struct {
  * header behind it says that it was durable (wal_durable_claim). A segment that is shorter than its
  * header says ends where its file does: a block that goes on beyond is torn. */
 #define WAL_ANY_LSN UINT64_MAX
+#define WAL_LSN_MAX (UINT64_C (1) << 62) /* no log becomes so long */
 KV_CHECK_RESULT kv_status_t wal_block_next (kv_slice_t segment, uint64_t *offset,
                                             wal_place_t *place, wal_block_t *block, bool *torn);
 

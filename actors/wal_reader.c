@@ -95,7 +95,8 @@ static kv_status_t s_check_header (wal_reader_t *self, kv_slice_t head, wal_segm
         return s_damage (self, error, segment->number, 0, "the file's header is damaged");
     if (header.number != segment->number)
         return s_damage (self, error, segment->number, 16, "the file bears another one's name");
-    if (header.bytes < segment->bytes || header.bytes > SEGMENT_BYTES_MOST)
+    if (header.bytes < segment->bytes || header.bytes < WAL_SEGMENT_BYTES_MIN ||
+        header.bytes > SEGMENT_BYTES_MOST)
         return s_damage (self, error, segment->number, 24,
                          "the file has not the length it was made with");
     segment->bytes = header.bytes;
@@ -206,12 +207,17 @@ static kv_status_t s_read_segment (wal_reader_t *self, file_error_t *error)
     file_t *file;
     size_t got = 0;
     wal_segment_name (segment->number, name);
-    self->bytes = realloc (self->bytes, (size_t)segment->bytes);
-    KV_ASSERT (self->bytes != NULL);
     kv_status_t status = files_open (self->options.files, name, FILE_READ, &file, error);
     if (status)
         return status;
-    status = file_read (file, 0, self->bytes, (size_t)segment->bytes, &got, error);
+    uint64_t bytes; /* no more than there are, whatever the header says */
+    status = file_size (file, &bytes, error);
+    if (status == KV_OK) {
+        bytes = bytes < segment->bytes ? bytes : segment->bytes;
+        self->bytes = realloc (self->bytes, (size_t)bytes + 1);
+        KV_ASSERT (self->bytes != NULL);
+        status = file_read (file, 0, self->bytes, (size_t)bytes, &got, error);
+    }
     file_close (&file);
     self->size = got;
     self->offset = WAL_SEGMENT_HEADER_BYTES;
