@@ -29,15 +29,14 @@ struct snapshot_reader {
     uint8_t shard_seen[KV_SHARDS_MAX / 8]; /* bit: its chunk of kind SHARD has come (N1) */
 };
 
-/* Says what is wrong, where, and what to do; KV_CORRUPT. */
+/* Says what is wrong, and where; KV_CORRUPT. */
 static kv_status_t s_damaged (const snapshot_reader_t *self, uint64_t offset, const char *what,
                               file_error_t *error)
 {
     error->number = 0;
     (void)snprintf (error->text, sizeof error->text,
-                    "%s/%s is damaged at offset %" PRIu64
-                    ": %s; bring back a good copy of the file",
-                    self->files->path, self->name, offset, what);
+                    "%s/%s at %" PRIu64 ": the snapshot is damaged, %s", self->files->path,
+                    self->name, offset, what);
     return KV_CORRUPT;
 }
 

@@ -1,5 +1,6 @@
 /* snapshot_reader - reads a snapshot file chunk by chunk: for recovery and for the tools. Every fault
- * is KV_CORRUPT with file, offset and what to do in the error's text (N1-N3 of snapshot_file.h).
+ * is KV_CORRUPT with file and offset in the error's text (N1-N3 of snapshot_file.h); what to do is recovery's
+ * to say.
  *
  * It looks at each entry (what it hands out, snapshot_entry_next takes) and still reads 5 GB/s from the
  * page cache: no thread of its own is needed. Memory: one chunk, and at least 2 MiB. Owner: one thread. */

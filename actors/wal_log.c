@@ -113,6 +113,16 @@ void wal_block_encode (wal_place_t *place, uint64_t durable_lsn, kv_slice_t payl
     place->durable_lsn = durable_lsn;
 }
 
+void wal_block_shorten (uint32_t seed, uint8_t *block, size_t bytes)
+{
+    uint32_t size = bytes_get32 (block + 8);
+    KV_ASSERT (bytes > 0);
+    KV_ASSERT (bytes <= (size & ~s_restarts));
+    bytes_put32 (block + 4, crc32c (0, kv_slice (block + WAL_BLOCK_HEADER_BYTES, bytes)));
+    bytes_put32 (block + 8, (uint32_t)bytes | (size & s_restarts));
+    bytes_put32 (block, s_block_crc (seed, block));
+}
+
 /* A header as it stands there. */
 typedef struct {
     uint32_t own_crc, payload_crc, size, link;
@@ -201,6 +211,17 @@ kv_status_t wal_block_next (kv_slice_t segment, uint64_t *offset, wal_place_t *p
                            .seed = s_segment_seed (segment)};
     *offset = end;
     return KV_OK;
+}
+
+size_t wal_block_remains (kv_slice_t segment, uint64_t *offset, const wal_place_t *place)
+{
+    header_t header;
+    uint64_t at = wal_align (*offset);
+    *offset = at;
+    if (s_next_header (segment, at, place, &header))
+        return 0;
+    size_t left = segment.size - (size_t)at - WAL_BLOCK_HEADER_BYTES;
+    return header.size < left ? header.size : left;
 }
 
 kv_status_t wal_first_lsn (kv_slice_t head, uint64_t *lsn)

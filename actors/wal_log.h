@@ -86,6 +86,13 @@ uint32_t wal_seed (const uint8_t uuid[WAL_UUID_BYTES]);
 void wal_block_encode (wal_place_t *place, uint64_t durable_lsn, kv_slice_t payload,
                        uint8_t out[WAL_BLOCK_HEADER_BYTES]);
 
+/* Makes a block end earlier: after `bytes` of its payload, 1 or more. `block` are its header and payload. */
+void wal_block_shorten (uint32_t seed, uint8_t *block, size_t bytes);
+
+/* How much of the payload lies in the segment for the block at *offset, if its header is good and follows
+ * `place`, whatever has become of the payload; *offset moves to the header. 0: not even the header is good. */
+size_t wal_block_remains (kv_slice_t segment, uint64_t *offset, const wal_place_t *place);
+
 /* The offset of the block that follows one which ends at `offset`. */
 static inline uint64_t wal_align (uint64_t offset)
 {

@@ -47,9 +47,7 @@ static kv_status_t s_damage (const wal_reader_t *self, file_error_t *error, uint
     char name[WAL_NAME_BYTES];
     wal_segment_name (number, name);
     error->number = 0;
-    snprintf (error->text, sizeof error->text,
-              "%s/%s at %" PRIu64 ": %s; restore a copy of the "
-              "directory",
+    snprintf (error->text, sizeof error->text, "%s/%s at %" PRIu64 ": %s",
               self->options.files->path, name, offset, what);
     return KV_CORRUPT;
 }
@@ -475,7 +473,7 @@ kv_status_t wal_reader_next (wal_reader_t *self, record_t *record, uint64_t *end
         if (!self->ended && had_more) {
             error->number = 0;
             snprintf (error->text, sizeof error->text,
-                      "%s: there is a snapshot, and its log is gone; restore the files wal-*.log",
+                      "%s: there is a snapshot, and its log is gone, the files wal-*.log",
                       self->options.files->path);
             return KV_CORRUPT;
         }

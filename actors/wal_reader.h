@@ -4,8 +4,8 @@
  *
  * END: the log is whole up to wal_reader_end; what lies behind, if anything, is torn (wal_log.h): it was
  * never reported as written. A record of which only a first part is there ends the log as well.
- * Damage is KV_CORRUPT, with segment, offset and what to do in the error's text. So is a missing
- * segment, a foreign one (another UUID), or a log that does not reach back to where reading is to begin
+ * Damage is KV_CORRUPT, with segment and offset in the error's text; what to do is recovery's to say. So is
+ * a missing segment, a foreign one (another UUID), or a log that does not reach back to where reading is to begin
  * or forward to there and to where it is known to reach (`must_reach`).
  *
  * A file that has become shorter is judged like one whose missing bytes are zero. The last one may have

@@ -3,6 +3,7 @@
 #include "actors/cluster_options.h"
 #include "actors/process.h"
 #include "config/config.h"
+#include "node/data_tools.h"
 #include "node/kvdb_node.h"
 #include "node/flusher.h"
 #include "node/eviction.h"
@@ -15,8 +16,13 @@ enum { CLUSTER_FILE = 1, NODE_FILE = 2, EXIT_USAGE = 2, ENDPOINT_BYTES = KV_HOST
 
 static const char s_usage[] =
     "usage: kvdb-node --config NODE.yaml|NODE.properties --cluster CLUSTER.yaml --id ID [FLAG...]\n"
+    "       kvdb-node --check DIR | --repair DIR | --dump DIR [--dump-log]\n"
+    "                 [--persistence-filepath FILE]\n"
     "\n"
-    "Holds the shards of one node of a cluster, and serves what the broker sends.\n";
+    "Holds the shards of one node of a cluster, and serves what the broker sends. Or looks at the "
+    "data\n"
+    "directory of a node that is not running: exit status 0 sound or done, 1 faults, 2 not "
+    "begun.\n";
 
 typedef struct {
     cluster_options_t cluster;
@@ -103,6 +109,38 @@ static kv_status_t s_check (program_t *self, config_t *config)
     return status ? status : s_find_broker (self, config);
 }
 
+static bool s_is_tool (const node_settings_t *settings)
+{
+    return settings->check || settings->repair || settings->dump || settings->dump_log;
+}
+
+/* A tool needs no cluster: all it takes of the node's options is where the snapshot is. */
+static kv_status_t s_configure_tool (const node_settings_t *settings, config_t *config)
+{
+    int count = (settings->check != NULL) + (settings->repair != NULL) + (settings->dump != NULL);
+    kv_status_t status = config_environment (config, environ);
+    if (status == KV_OK && settings->config)
+        status = config_load (config, settings->config, NODE_FILE);
+    if (status)
+        return status;
+    if (count > 1)
+        return config_reject (config, settings->repair ? "repair" : "check", CONFIG_NO_ITEM, NULL,
+                              "one of --check, --repair and --dump at a time");
+    if (settings->dump_log && !settings->dump)
+        return config_reject (config, "dump_log", CONFIG_NO_ITEM, NULL, "it goes with --dump DIR");
+    return KV_OK;
+}
+
+static int s_run_tool (const node_settings_t *settings)
+{
+    if (settings->check)
+        return data_tool_run (DATA_CHECK, settings->check, settings->filepath);
+    if (settings->repair)
+        return data_tool_run (DATA_REPAIR, settings->repair, settings->filepath);
+    return data_tool_run (settings->dump_log ? DATA_DUMP_LOG : DATA_DUMP, settings->dump,
+                          settings->filepath);
+}
+
 static kv_status_t s_configure (program_t *self, config_t *config, int argc, char **argv)
 {
     config_add (config, (config_table_t){node_settings_rows, &self->settings, NODE_FILE, "Node"});
@@ -112,6 +150,8 @@ static kv_status_t s_configure (program_t *self, config_t *config, int argc, cha
     kv_status_t status = config_flags (config, argc, argv, NULL);
     if (status || config_wants_help (config) || config_wants_version (config))
         return status;
+    if (s_is_tool (&self->settings))
+        return s_configure_tool (&self->settings, config);
     if ((status = config_environment (config, environ)) != KV_OK ||
         (status = config_require (config, "config")) != KV_OK ||
         (status = config_require (config, "cluster")) != KV_OK ||
@@ -187,6 +227,8 @@ int main (int argc, char **argv)
         exit_status = s_print (config_help (config, s_usage));
     } else if (config_wants_version (config)) {
         exit_status = s_print (strdup ("kvdb-node " KVDB_VERSION "\n"));
+    } else if (s_is_tool (&self.settings)) {
+        exit_status = s_run_tool (&self.settings);
     } else {
         s_log_notices (config, &log);
         exit_status = s_serve (&self, config, &log);

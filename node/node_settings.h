@@ -13,7 +13,11 @@ typedef struct {
     char *id;
     char *data;   /* the data directory; NULL: data/ID beside the node's file */
     char *broker; /* HOST:PORT; NULL: as the cluster file has it */
-    char *bind;   /* address to bind the direct door; NULL: the node's host in the cluster file */
+    char *check;  /* a data directory, for data_tools.h; so are the next two */
+    char *repair;
+    char *dump;
+    bool dump_log;
+    char *bind; /* address to bind the direct door; NULL: the node's host in the cluster file */
     bool allow_unauthenticated;
     int64_t connections;
     int64_t client_output_bytes;

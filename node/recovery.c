@@ -44,6 +44,23 @@ static kv_status_t s_fail (kv_status_t status, file_error_t *error, const char *
     return status;
 }
 
+/* Damage: the text says where; what to do is added, in words that fit the directory. */
+static kv_status_t s_advise (const recovery_t *self, kv_status_t status, file_error_t *error)
+{
+    const recovery_options_t *options = &self->options;
+    if (status != KV_CORRUPT)
+        return status;
+    size_t used = strlen (error->text);
+    bool is_elsewhere = options->snapshot_files != options->files;
+    snprintf (error->text + used, sizeof error->text - used,
+              "; kvdb-node --check %s%s%s%s%s tells all that is wrong, and what --repair would "
+              "leave; or restore a copy",
+              options->files->path, is_elsewhere ? " --persistence-filepath " : "",
+              is_elsewhere ? options->snapshot_files->path : "", is_elsewhere ? "/" : "",
+              is_elsewhere ? options->snapshot : "");
+    return status;
+}
+
 /* ---- the log --------------------------------------------------------------------------------- */
 
 static kv_status_t s_open_log (recovery_t *self, file_error_t *error)
@@ -53,7 +70,7 @@ static kv_status_t s_open_log (recovery_t *self, file_error_t *error)
                                     .start_lsn = self->start_lsn,
                                     .must_reach = self->must_reach};
     self->phase = RECOVERY_LOG;
-    return wal_reader_open (&options, &self->log, error);
+    return s_advise (self, wal_reader_open (&options, &self->log, error), error);
 }
 
 static kv_status_t s_apply (recovery_t *self, const record_t *record, uint64_t end_lsn,
@@ -74,10 +91,10 @@ static kv_status_t s_apply (recovery_t *self, const record_t *record, uint64_t e
     }
     snprintf (text, sizeof text,
               "the log in %s, before lsn %" PRIu64 ": shard %" PRIu32 " goes from position %" PRIu64
-              " to %" PRIu64 ", and is at %" PRIu64 "; restore a copy of the directory",
+              " to %" PRIu64 ", and is at %" PRIu64,
               self->options.files->path, end_lsn, record->shard, record->previous, record->position,
               shard_last (shard));
-    return s_fail (KV_CORRUPT, error, text); // Z2
+    return s_advise (self, s_fail (KV_CORRUPT, error, text), error); // Z2
 }
 
 static kv_status_t s_step_log (recovery_t *self, file_error_t *error)
@@ -86,7 +103,8 @@ static kv_status_t s_step_log (recovery_t *self, file_error_t *error)
     uint64_t end_lsn;
     size_t bytes = 0;
     for (int i = 0; i < RECORDS_PER_STEP && bytes < STEP_BYTES; i++) {
-        kv_status_t status = wal_reader_next (self->log, &record, &end_lsn, error);
+        kv_status_t status =
+            s_advise (self, wal_reader_next (self->log, &record, &end_lsn, error), error);
         if (status == KV_END)
             self->phase = RECOVERY_DONE;
         if (status == KV_OK)
@@ -109,7 +127,7 @@ static kv_status_t s_open_snapshot (recovery_t *self, file_error_t *error)
     if (status == KV_NOT_FOUND)
         return s_open_log (self, error);
     if (status)
-        return status;
+        return s_advise (self, status, error);
     const snapshot_header_t *header = snapshot_reader_header (self->snapshot);
     if (memcmp (header->uuid, options->uuid, SNAPSHOT_UUID_BYTES) != 0) {
         snprintf (text, sizeof text,
@@ -184,7 +202,7 @@ static kv_status_t s_step_snapshot (recovery_t *self, file_error_t *error)
     if (status == KV_OK)
         return s_load_chunk (self, &chunk, error);
     if (status != KV_END)
-        return status;
+        return s_advise (self, status, error);
     self->must_reach = snapshot_reader_end_lsn (self->snapshot);
     snapshot_reader_destroy (&self->snapshot);
     return s_open_log (self, error);

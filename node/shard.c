@@ -450,7 +450,7 @@ kv_status_t shard_apply (shard_t *self, const record_t *record)
     effect_t effect;
     kv_slice_t at = record->effects;
     KV_ASSERT (!self->is_open);
-    if (record->previous != self->last || position_n (record->position) >= s_n_mask)
+    if (!record_follows (record, self->last))
         return KV_CORRUPT;
     size_t before = store_count (self->store);
     self->previous = self->last;

@@ -99,4 +99,12 @@ static inline uint64_t position_n (uint64_t position)
     return position & ((UINT64_C (1) << POSITION_N_BITS) - 1);
 }
 
+/* Whether the record may come behind one at position `last` of its shard (0: there is none before it), and
+ * another one behind it. */
+static inline bool record_follows (const record_t *record, uint64_t last)
+{
+    return record->previous == last &&
+           position_n (record->position) < (UINT64_C (1) << POSITION_N_BITS) - 1;
+}
+
 #endif

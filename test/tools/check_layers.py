@@ -59,6 +59,7 @@ SHELLS = [
     "node/outbox.[ch]",        # what leaves the node
     "node/persistence.[ch]",   # its log and snapshots, with their threads
     "node/snapshotter.[ch]",
+    "node/data_tools.[ch]",    # the tools that look at a data directory, offline
 ]
 SHELL_NAMES = ["*_actor.c", "*_actor.h", "*_main.c"]
 PURE_FOLDERS = {"schema", "actors", "node", "broker"}

@@ -161,8 +161,7 @@ static void s_expect_damage (files_t *files, const draft_t *draft, const char *w
     if (status != KV_CORRUPT)
         fail_msg ("%s: %s", what, kv_status_name (status));
     assert_non_null (strstr (error.text, s_name));
-    assert_non_null (strstr (error.text, "at offset "));
-    assert_non_null (strstr (error.text, "bring back a good copy")); /* what to do */
+    assert_non_null (strstr (error.text, " at "));
 }
 
 static void test_reader_reads_what_was_written (void **state)
@@ -285,7 +284,8 @@ static void test_reader_sees_that_a_chunk_cannot_be_so_long (void **state)
     files_t *files = s_disk (&draft);
     file_error_t error;
     assert_int_equal (s_read (files, &draft, &error), KV_CORRUPT);
-    assert_non_null (strstr (error.text, "offset 64: the chunk there reaches beyond the end"));
+    assert_non_null (strstr (
+        error.text, " at 64: the snapshot is damaged, the chunk there reaches beyond the end"));
     files_destroy (&files);
     writer_free (&draft.bytes);
 }
@@ -309,7 +309,7 @@ static void test_reader_refuses_entries_that_do_not_fill_their_chunk (void **sta
     file_error_t error;
     assert_int_equal (s_read (files, &draft, &error), KV_CORRUPT);
     char place[64];
-    (void)snprintf (place, sizeof place, "offset %zu:", offset);
+    (void)snprintf (place, sizeof place, " at %zu:", offset);
     assert_non_null (strstr (error.text, place)); /* of the entry itself */
     files_destroy (&files);
     writer_free (&draft.bytes);
