@@ -90,6 +90,20 @@ static kv_status_t s_open (files_t *base, const char *name, file_mode_t mode, fi
     return KV_OK;
 }
 
+/* The file's path, for messages: it may have another name than the one it was opened by. errno stays. */
+static const char *s_path (const disk_file_t *self, char path[FILES_ERROR_BYTES])
+{
+    char link[32];
+    snprintf (link, sizeof link, "/proc/self/fd/%d", self->fd);
+    int number = errno;
+    ssize_t size = readlink (link, path, FILES_ERROR_BYTES - 1);
+    errno = number;
+    if (size <= 0)
+        return self->path;
+    path[size] = '\0';
+    return path;
+}
+
 static void s_close (file_t *base)
 {
     disk_file_t *self = (disk_file_t *)base;
@@ -101,9 +115,10 @@ static void s_close (file_t *base)
 static kv_status_t s_size (file_t *base, uint64_t *bytes, file_error_t *error)
 {
     disk_file_t *self = (disk_file_t *)base;
+    char path[FILES_ERROR_BYTES];
     struct stat status;
     if (fstat (self->fd, &status) != 0)
-        return s_fail (error, errno, "look at %s", self->path);
+        return s_fail (error, errno, "look at %s", s_path (self, path));
     *bytes = (uint64_t)status.st_size;
     return KV_OK;
 }
@@ -112,6 +127,7 @@ static kv_status_t s_read (file_t *base, uint64_t offset, void *out, size_t byte
                            file_error_t *error)
 {
     disk_file_t *self = (disk_file_t *)base;
+    char path[FILES_ERROR_BYTES];
     uint8_t *at = out;
     *got = 0;
     while (*got < bytes) {
@@ -121,7 +137,7 @@ static kv_status_t s_read (file_t *base, uint64_t offset, void *out, size_t byte
         if (count < 0 && errno == EINTR)
             continue;
         if (count < 0)
-            return s_fail (error, errno, "read %s at %" PRIu64, self->path, offset + *got);
+            return s_fail (error, errno, "read %s at %" PRIu64, s_path (self, path), offset + *got);
         *got += (size_t)count;
     }
     return KV_OK;
@@ -130,6 +146,7 @@ static kv_status_t s_read (file_t *base, uint64_t offset, void *out, size_t byte
 static kv_status_t s_write (file_t *base, uint64_t offset, kv_slice_t bytes, file_error_t *error)
 {
     disk_file_t *self = (disk_file_t *)base;
+    char path[FILES_ERROR_BYTES];
     size_t done = 0;
     while (done < bytes.size) {
         ssize_t count =
@@ -137,8 +154,8 @@ static kv_status_t s_write (file_t *base, uint64_t offset, kv_slice_t bytes, fil
         if (count < 0 && errno == EINTR)
             continue;
         if (count <= 0)
-            return s_fail (error, count < 0 ? errno : EIO, "write %s at %" PRIu64, self->path,
-                           offset + done);
+            return s_fail (error, count < 0 ? errno : EIO, "write %s at %" PRIu64,
+                           s_path (self, path), offset + done);
         done += (size_t)count;
     }
     return KV_OK;
@@ -161,6 +178,7 @@ static kv_status_t s_fill (disk_file_t *self, uint64_t from, uint64_t to, file_e
 static kv_status_t s_allocate (file_t *base, uint64_t bytes, file_error_t *error)
 {
     disk_file_t *self = (disk_file_t *)base;
+    char path[FILES_ERROR_BYTES];
     uint64_t size = 0;
     kv_status_t status = s_size (base, &size, error);
     if (status || size >= bytes)
@@ -172,16 +190,17 @@ static kv_status_t s_allocate (file_t *base, uint64_t bytes, file_error_t *error
     if (number == EOPNOTSUPP || number == EINVAL)
         return s_fill (self, size, bytes, error);
     return number ? s_fail (error, number, "reserve %llu bytes for %s", (unsigned long long)bytes,
-                            self->path)
+                            s_path (self, path))
                   : KV_OK;
 }
 
 static kv_status_t s_sync (file_t *base, file_error_t *error)
 {
     disk_file_t *self = (disk_file_t *)base;
+    char path[FILES_ERROR_BYTES];
     if (fdatasync (self->fd) == 0)
         return KV_OK;
-    (void)s_fail (error, errno, "sync %s", self->path);
+    (void)s_fail (error, errno, "sync %s", s_path (self, path));
     return KV_IO; // G5
 }
 

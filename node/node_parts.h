@@ -42,9 +42,10 @@ typedef struct {
     files_t *files;             /* of the data directory, locked; NULL without one */
     persistence_t *persistence; /* NULL: the data is in memory only */
     bool loading;               /* recovering: nothing is served yet */
-    bool opening;               /* owns its shards, whose epochs are not durable yet */
-    bool leaving;               /* the broker's SHUTDOWN was there: the last word is due */
-    bool blocked;               /* a request waits for space in the log */
+    int64_t tell_space_ms; /* ... as the log has no space: when to tell; 0: it has not waited */
+    bool opening;          /* owns its shards, whose epochs are not durable yet */
+    bool leaving;          /* the broker's SHUTDOWN was there: the last word is due */
+    bool blocked;          /* a request waits for space in the log */
     bool has_part,
         has_direct; /* of the bundle in hand, and of the direct door: the request to run next */
     uint64_t tag;
@@ -60,7 +61,7 @@ typedef struct {
     char info_text[NODE_INFO_BYTES + PERSISTENCE_INFO_BYTES];
     bool ended;
     bool failed;
-    char reason[512]; /* why it ended */
+    char reason[FILES_ERROR_BYTES + 192]; /* why it ended */
 } node_t;
 
 /* Ends it, with what its pipe is told. The first reason stays. */
@@ -84,7 +85,7 @@ void node_attach (node_t *self); /* everything that is to be durable before it s
 void node_drain_control (node_t *self);
 
 /* Whether the log has space for the records that open all epochs. */
-bool node_may_open (const node_t *self);
+bool node_may_open (node_t *self);
 
 /* ---- node_requests ---- */
 

@@ -18,7 +18,7 @@ typedef enum { LOADING, RUNNING, FAILED } persistence_state_t;
 struct persistence {
     persistence_options_t options;
     persistence_state_t state;
-    char fault[FILES_ERROR_BYTES + 64];
+    char fault[FILES_ERROR_BYTES + 192];
     recovery_t *recovery; /* owned, while LOADING */
     recovery_progress_t recovered;
     int64_t load_began_us, load_took_ms, load_told_us;
@@ -50,6 +50,17 @@ static void s_fail (persistence_t *self, const char *text)
         return;
     self->state = FAILED; // Q3
     snprintf (self->fault, sizeof self->fault, "%s", text);
+}
+
+/* The disk cannot be relied on any more (R20). */
+static void s_fail_disk (persistence_t *self, const file_error_t *error)
+{
+    char text[sizeof self->fault];
+    snprintf (text, sizeof text,
+              "%s; nothing more is acknowledged: replace the disk, or copy the data directory to "
+              "another one, then start the node again",
+              error->text);
+    s_fail (self, text);
 }
 
 const char *persistence_fault (const persistence_t *self)
@@ -268,7 +279,9 @@ kv_status_t persistence_load (persistence_t *self, int64_t until_us)
         if (status == KV_OK)
             return KV_END;
     }
-    if (status)
+    if (status == KV_IO && error.number)
+        s_fail_disk (self, &error);
+    else if (status)
         s_fail (self, error.text);
     return status;
 }
@@ -366,7 +379,7 @@ bool persistence_write (persistence_t *self)
     if (wal_appended_lsn (self->wal) == wal_written_lsn (self->wal))
         return true;
     if (wal_write (self->wal, &error)) {
-        s_fail (self, error.text);
+        s_fail_disk (self, &error);
         return false;
     }
     flusher_on_written (&self->flusher, wal_written_lsn (self->wal), clock_us ());
@@ -439,7 +452,7 @@ static void s_on_message (persistence_t *self, const wal_message_t *message)
     case WAL_FULL: s_set_disk_full (self, true, message->error.text); return;
     case WAL_DURABLE: s_on_durable (self, message); return;
     case WAL_RETIRED: self->segments = message->number; return;
-    case WAL_FAILED: s_fail (self, message->error.text); return;
+    case WAL_FAILED: s_fail_disk (self, &message->error); return;
     case WAL_PREPARE:
     case WAL_SEAL:
     case WAL_SYNC:

@@ -275,6 +275,20 @@ static void test_files_disk_write_that_is_cut_short_goes_on (void **state)
     file_close (&file);
 }
 
+static void test_files_disk_a_failure_names_the_file_as_it_is_called_now (void **state)
+{
+    bed_t *self = *state;
+    char path[128];
+    file_close (&(file_t *){s_open (self, "before", FILE_CREATE)});
+    file_t *file = s_open (self, "before", FILE_READ);
+    assert_int_equal (files_rename (self->files, "before", "after", &self->error), KV_OK);
+    assert_int_equal (file_write (file, 7, kv_slice_text ("x"), &self->error), KV_IO);
+    assert_int_equal (self->error.number, EBADF);
+    snprintf (path, sizeof path, "cannot write %s/after at 7: ", self->path);
+    assert_memory_equal (self->error.text, path, strlen (path));
+    file_close (&file);
+}
+
 static void test_files_disk_failures_are_told (void **state)
 {
     bed_t *self = *state;
@@ -316,6 +330,8 @@ int main (void)
                                          s_tear_down),
         cmocka_unit_test_setup_teardown (test_files_disk_write_that_is_cut_short_goes_on, s_set_up,
                                          s_tear_down),
+        cmocka_unit_test_setup_teardown (
+            test_files_disk_a_failure_names_the_file_as_it_is_called_now, s_set_up, s_tear_down),
         cmocka_unit_test_setup_teardown (test_files_disk_failures_are_told, s_set_up, s_tear_down),
     };
     return cmocka_run_group_tests_name ("actors.files_disk", tests, NULL, NULL);
