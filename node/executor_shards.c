@@ -55,7 +55,7 @@ static shard_t *s_take (executor_t *self, uint32_t shard, uint64_t epoch)
     self->shards[shard] = self->kept[shard];
     self->kept[shard] = NULL;
     sampler_add (&self->sampler, self->shards[shard]);
-    self->host.kept_room += SHARD_OPEN_BYTES;
+    self->host.kept_room += SHARD_KEPT_BYTES;
     return self->shards[shard];
 }
 
@@ -86,7 +86,7 @@ void executor_disown (executor_t *self, uint32_t shard)
     sampler_remove (&self->sampler, self->shards[shard]);
     self->kept[shard] = self->shards[shard];
     self->shards[shard] = NULL;
-    self->host.kept_room -= SHARD_OPEN_BYTES;
+    self->host.kept_room -= SHARD_KEPT_BYTES;
 }
 
 const shard_t *executor_shard (const executor_t *self, uint32_t shard)

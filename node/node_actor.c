@@ -17,6 +17,7 @@ enum {
     EXPIRE_BUDGET = 256,
     STALL_MS = 1,           /* how long to wait for replies to be sent */
     LOAD_US = 5000,         /* how long a turn loads data */
+    SPACE_MS = 1000,        /* how long a node waits for space before it tells */
     SNAPSHOT_STEP_US = 800, /* the most a turn walks the tables for a snapshot */
     SNAPSHOT_SHARE = 10,    /* ... while there are requests, one part in so many of the time */
     IDLE_US = 10000         /* ... and there are, until none has come for so long */
@@ -120,10 +121,28 @@ static void s_timers (node_t *self, bool *busy)
 
 /* ---- the disk ------------------------------------------------------------------------------- */
 
+/* There is space for the records that its shards begin with, or will be in a moment; else it is told. */
+static bool s_awaits_space (node_t *self)
+{
+    if (node_may_open (self))
+        return false;
+    if (self->tell_space_ms == 0)
+        self->tell_space_ms = self->now_ms + SPACE_MS;
+    if (self->now_ms < self->tell_space_ms)
+        return true;
+    self->tell_space_ms = INT64_MAX;
+    log_event (
+        self->log, KV_LOG_ERROR,
+        "event=node_waits node=%s reason=\"the log has no space for the records that its shards "
+        "begin with; free some on the disk\"",
+        self->options->id);
+    return true;
+}
+
 static void s_load (node_t *self)
 {
     kv_status_t status = persistence_load (self->persistence, clock_us () + LOAD_US);
-    if (status != KV_END || !node_may_open (self))
+    if (status != KV_END || s_awaits_space (self))
         return;
     self->loading = false;
     executor_set_loading (self->executor, false);

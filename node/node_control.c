@@ -179,10 +179,13 @@ static bool s_own_shards (node_t *self, const message_shards_t *shards)
 }
 
 /* Whether the log has space for the records that open all epochs. */
-bool node_may_open (const node_t *self)
+bool node_may_open (node_t *self)
 {
     uint64_t bytes = (uint64_t)self->options->shards * SHARD_OPEN_BYTES;
-    return !self->persistence || persistence_room (self->persistence) >= bytes;
+    if (!self->persistence)
+        return true;
+    (void)persistence_has_room (self->persistence, bytes); /* asks for it */
+    return persistence_room (self->persistence) >= bytes;
 }
 
 static void s_shards (node_t *self, const message_shards_t *shards)

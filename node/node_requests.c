@@ -4,9 +4,10 @@
 #include "actors/wire.h"
 
 enum {
-    TURN_MS = 20,         /* how long requests are run before everything else has its turn */
-    BOUND_PER_BYTE = 72,  /* a byte of a request makes no more bytes of records than this ... */
-    BOUND_PER_SHARD = 128 /* ... and what it says of all shards, this for each */
+    TURN_MS = 20,        /* how long requests are run before everything else has its turn */
+    BOUND_PER_BYTE = 72, /* a byte of a request makes no more bytes of records than this ... */
+    /* ... and what it says of all shards, this for each, beside what is kept for them */
+    BOUND_PER_SHARD = SHARD_KEPT_BYTES + SHARD_OPEN_BYTES
 };
 
 void node_drop_work (node_t *self)

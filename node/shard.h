@@ -47,7 +47,10 @@ enum {
     SHARD_TICKS_PER_TURN = 64,
     SHARD_TURN_LEAST = 1024,
     SHARD_OPEN_BYTES = 64, /* the most that a record takes which opens an epoch ... */
-    SHARD_DELETE_BYTES = KV_KEY_BYTES_MAX + 64 /* ... and one which deletes a key */
+    SHARD_KEPT_BYTES =
+        8 * SHARD_OPEN_BYTES, /* ... and what is kept for them: so often a node can be
+                                               * started again while the disk is full */
+    SHARD_DELETE_BYTES = KV_KEY_BYTES_MAX + 64 /* the most that one takes which deletes a key */
 };
 
 /* Where records go (H4). Their position is shard_last, the one before it shard_previous. An effect may be

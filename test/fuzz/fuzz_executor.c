@@ -109,7 +109,7 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     for (int round = 0; round < 2; round++) {
         writer_reset (&reply);
         if (size % 3 == (size_t)round)
-            log.room = OWNED * SHARD_OPEN_BYTES + size % ROOM_BYTES_FEW;
+            log.room = OWNED * SHARD_KEPT_BYTES + size % ROOM_BYTES_FEW;
         uint64_t bound = executor_bound (executor, body);
         size_t before = log.bytes.size;
         if (executor_run (executor, body, now_ms, &reply) == KV_OK)
@@ -118,7 +118,7 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
             KV_ASSERT (reply.size == 0);
         /* Evictions, which are the executor's own idea, are not in it. */
         KV_ASSERT (options.max_memory || log.bytes.size == before ||
-                   log.bytes.size - before + OWNED * SHARD_OPEN_BYTES <= bound);
+                   log.bytes.size - before + OWNED * SHARD_KEPT_BYTES <= bound);
         KV_ASSERT (executor_gate (executor) <= log.bytes.size);
         now_ms += 1000;
         (void)executor_tick (executor, now_ms, 10);
