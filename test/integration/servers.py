@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 
-from harness import BUILD, free_ports, program, wait_until
+from harness import free_ports, program, wait_until
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "python"))
 from kvdb_client import Client, KvError, NoReply, slot  # noqa: E402
@@ -24,7 +24,6 @@ from kvdb_client import Client, KvError, NoReply, slot  # noqa: E402
 SHARDS = 64
 BROKER = "broker"
 SIGNS_OF_A_DEFECT = ("ERROR: AddressSanitizer", "runtime error:", "LeakSanitizer", "WARNING: ThreadSanitizer", "assert_failed")
-SYNC_FAULTS = BUILD / "test" / "libsync_faults.so"
 
 
 def shard_of(key):
