@@ -73,6 +73,28 @@ static void test_wal_goes_on_behind_a_record_cut_short (void **state)
     bed_destroy (bed);
 }
 
+/* Where the log stands behind a void record was told, and nothing written there: that far it reaches. */
+static void test_wal_end_behind_a_void_record_is_reached (void **state)
+{
+    (void)state;
+    bed_t *bed = bed_new (13, 0);
+    assert_true (bed_append (bed, 100));
+    bed_write (bed);
+    assert_true (bed_append (bed, 3 * BED_SEGMENT_BYTES));
+    fault_files_fail (bed->files, FAULT_WRITE, 3, EIO, 0);
+    assert_int_equal (wal_write (bed->wal, &bed->error), KV_IO);
+    fault_files_heal (bed->files);
+    bed_stop (bed);
+    assert_int_equal (bed_recover (bed), KV_OK);
+    assert_int_equal (bed_sync (bed), KV_OK);
+    assert_true (bed->told_lsn > bed->records[0].end_lsn);
+    bed_stop (bed);
+    if (bed_recover (bed))
+        fail_msg ("%s", bed->error.text);
+    assert_int_equal (bed->count, 1);
+    bed_destroy (bed);
+}
+
 static void test_wal_retires_segments_and_uses_one_again (void **state)
 {
     (void)state;
@@ -469,6 +491,7 @@ int main (void)
         cmocka_unit_test (test_wal_gives_back_what_was_written),
         cmocka_unit_test (test_wal_record_larger_than_segments_goes_over_several),
         cmocka_unit_test (test_wal_goes_on_behind_a_record_cut_short),
+        cmocka_unit_test (test_wal_end_behind_a_void_record_is_reached),
         cmocka_unit_test (test_wal_retires_segments_and_uses_one_again),
         cmocka_unit_test (test_wal_without_a_snapshot_begins_with_its_first_whole_record),
         cmocka_unit_test (test_wal_record_within_a_value_is_not_found),

@@ -267,14 +267,24 @@ static void test_wal_actor_full_disk_is_told_once_and_tried_again (void **state)
     s_destroy (self);
 }
 
+/* Changes of the directory that were asked for. */
+static uint64_t s_changes (const owner_t *self)
+{
+    return fault_files_count (self->bed->files, FAULT_RENAME) +
+           fault_files_count (self->bed->files, FAULT_REMOVE);
+}
+
 /* T3, R20: a failed sync is for good, whatever is asked afterwards. */
 static void test_wal_actor_failed_sync_is_for_good (void **state)
 {
     (void)state;
     owner_t *self = s_owner (0);
-    s_put (self, 100);
+    do
+        s_put (self, 3000);
+    while (wal_current (self->bed->wal).number < 3);
     (void)s_ask_sync (self);
     s_await (self, WAL_DURABLE);
+    size_t count = self->bed->count;
     s_put (self, 100);
     gate_fail (&self->gate, FAULT_SYNC, 1, EIO);
     (void)s_ask_sync (self);
@@ -282,13 +292,15 @@ static void test_wal_actor_failed_sync_is_for_good (void **state)
     assert_int_equal (self->error.number, EIO);
     assert_non_null (strstr (self->error.text, "sync"));
     uint64_t syncs = gate_syncs (&self->gate);
+    uint64_t changes = s_changes (self);
     (void)s_ask_sync (self);
     s_send (self, (wal_message_t){.type = WAL_PREPARE, .bytes = 1});
-    s_send (self, (wal_message_t){.type = WAL_RETIRE, .lsn = UINT64_MAX});
+    s_send (self, (wal_message_t){.type = WAL_RETIRE, .lsn = self->bed->told_lsn});
     s_stop (self); /* all of it was heard */
     assert_int_equal (gate_syncs (&self->gate), syncs);
+    assert_int_equal (s_changes (self), changes);
     s_check_after_power_loss (self, POWER_LOSE);
-    assert_int_equal (self->bed->count, 1);
+    assert_int_equal (self->bed->count, count);
     s_destroy (self);
 }
 
