@@ -1,7 +1,6 @@
 #include "actors/wire.h"
 
 #include "actors/handover.h"
-#include "schema/limits.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -24,9 +23,7 @@ static bool s_set (void *socket, int option, int value)
 
 static bool s_set_options (void *socket)
 {
-    int64_t most = KV_BUNDLE_FRAME_BYTES_MAX;
-    return zmq_setsockopt (socket, ZMQ_MAXMSGSIZE, &most, sizeof most) == 0 &&
-           s_set (socket, ZMQ_SNDHWM, 0) && s_set (socket, ZMQ_RCVHWM, 0) &&
+    return s_set (socket, ZMQ_SNDHWM, 0) && s_set (socket, ZMQ_RCVHWM, 0) &&
            s_set (socket, ZMQ_IMMEDIATE, 1) && /* what nobody is there to hear is not kept */
            s_set (socket, ZMQ_SNDTIMEO, 0) && s_set (socket, ZMQ_IPV6, 1) &&
            s_set (socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS) &&

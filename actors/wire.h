@@ -7,10 +7,11 @@
 
 #include "actors/blob.h"
 
-/* A DEALER connected to `endpoint`: no bound on its queues (its user bounds what is in flight), but
- * a connection that brings a frame of more than KV_BUNDLE_FRAME_BYTES_MAX is ended; ZMTP heartbeats
- * on, reconnecting by itself with back-off. What a connection had not sent when it ended is lost,
- * and nothing is queued while there is none. KV_IO with a reason in `why`. */
+/* A DEALER connected to `endpoint`: no bound on its queues (its user bounds what is in flight),
+ * ZMTP heartbeats on, reconnecting by itself with back-off. What a connection had not sent when it
+ * ended is lost, and nothing is queued while there is none. Frames have no bound: with MAXMSGSIZE,
+ * one frame too large would end the socket for good, as libzmq does not reconnect after it. KV_IO
+ * with a reason in `why`. */
 KV_CHECK_RESULT kv_status_t wire_dealer (void *context, const char *endpoint, void **socket,
                                          char *why, size_t why_bytes);
 

@@ -11,9 +11,10 @@
 #include "broker/placement.h"
 
 enum {
-    POLL_MS = 10,                   /* deadlines and silences are noticed this late at most */
-    TEND_MS = 20,                   /* how often the doors look after their connections */
-    STOP_MS = 1000,                 /* what a stopping broker gives the requests in flight */
+    POLL_MS = 10,   /* deadlines and silences are noticed this late at most */
+    TEND_MS = 20,   /* how often the doors look after their connections */
+    STOP_MS = 1000, /* what a stopping broker gives the requests in flight */
+    NODE_FRAME_BYTES_SLACK = 16 * 1024 * 1024,
     STRANGER_BYTES_MAX = 64 * 1024, /* more than a READY and an ATTACH; see O2 of actors/door.h */
     /* Beside one largest frame: empty frames cost libzmq 32 times their bytes on the wire. */
     PENDING_SLACK_BYTES = 4 * 1024 * 1024,
@@ -261,7 +262,7 @@ static kv_status_t s_open_doors (broker_t *self, char *why, size_t why_bytes)
         return status;
     door.name = "nodes";
     door.endpoint = options->node_endpoint;
-    door.max_frame_bytes = KV_BUNDLE_FRAME_BYTES_MAX;
+    door.max_frame_bytes = (int64_t)KV_REPLY_BYTES_MAX + NODE_FRAME_BYTES_SLACK;
     door.max_pending_bytes = 4 * door.max_frame_bytes;
     door.max_stranger_bytes = STRANGER_BYTES_MAX;
     door.max_connections = 4 * KV_NODES_MAX;

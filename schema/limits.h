@@ -31,7 +31,6 @@ enum {
     KV_BUNDLE_FRAMES_MAX = 64, /* frames of one message between broker and node */
     KV_CLIENT_FRAMES_MAX = 18, /* address frames, delimiter and body of a client's message */
     KV_BUNDLE_PARTS_MAX = 4096,
-    KV_BUNDLE_FRAME_BYTES_MAX = KV_REPLY_BYTES_MAX + 16 * 1024 * 1024, /* one frame of those */
     KV_ERROR_TEXT_BYTES_MAX = 512,
     KV_MESSAGES_PER_DRAIN_MAX = 256, /* messages taken from one socket per wake-up */
 
@@ -57,9 +56,6 @@ _Static_assert(KV_GRACE_MS_DEFAULT > KV_LEASE_MS_DEFAULT, "grace outlives the le
 _Static_assert(KV_LEASE_MS_DEFAULT >= 4 * KV_BEACON_MS_DEFAULT, "a lost beacon loses no lease");
 _Static_assert(KV_REPLY_BYTES_MAX > KV_VALUE_BYTES_MAX + KV_MESSAGE_SLACK_BYTES,
                "the largest value can be read back");
-
-_Static_assert(KV_BUNDLE_FRAME_BYTES_MAX > KV_VALUE_BYTES_MAX + KV_MESSAGE_SLACK_BYTES,
-               "a request that travels as it came fits one frame");
 
 #define KV_QUEUE_BYTES_DEFAULT (UINT64_C (1) << 30) /* all requests a broker holds */
 #define KV_SEGMENT_BYTES_DEFAULT (UINT64_C (16) << 20)
