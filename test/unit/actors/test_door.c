@@ -433,9 +433,6 @@ static void test_small_replies_are_bounded_by_their_bytes_alone (void **state)
     fixture_t *self = *state;
     s_open (self);
     int deaf = zmtp_connect (zmtp_port (door_endpoint (self->door)), NULL);
-    int window_bytes = 4096;
-    assert_int_equal (setsockopt (deaf, SOL_SOCKET, SO_RCVBUF, &window_bytes, sizeof window_bytes),
-                      0);
     self->reply_bytes = SMALL;
     for (int i = 0; i < WITHIN; i++)
         assert_true (zmtp_frame (deaf, 0, "x", 1));
