@@ -74,12 +74,12 @@ static bool s_open (worker_t *self, connection_t *connection)
     KV_ASSERT (connection->slots != NULL);
     void *socket = zmq_socket (self->context, ZMQ_DEALER);
     connection->socket = socket;
-    int queue = (int)plan->slots + 16;
+    int queue = (int)plan->slots + 16; /* to the server; for what comes back see N4 of link.h */
     int fd;
     size_t size = sizeof fd;
     int64_t most = KV_REPLY_BYTES_MAX;
     if (!socket || !s_set (socket, ZMQ_LINGER, 0) || !s_set (socket, ZMQ_SNDHWM, queue) ||
-        !s_set (socket, ZMQ_RCVHWM, queue) || !s_set (socket, ZMQ_IPV6, plan->ipv6) ||
+        !s_set (socket, ZMQ_RCVHWM, 0) || !s_set (socket, ZMQ_IPV6, plan->ipv6) ||
         !s_set (socket, ZMQ_HEARTBEAT_IVL, 2000) ||
         zmq_setsockopt (socket, ZMQ_MAXMSGSIZE, &most, sizeof most) != 0 ||
         zmq_connect (socket, plan->endpoint) != 0 ||

@@ -10,7 +10,7 @@
 
 enum {
     EVENTS_MAX = 32,
-    QUEUE_LEAST = 1024, /* messages of a socket, each direction */
+    QUEUE_LEAST = 1024, /* messages on their way to a server */
     WAKE_MARK = UINT32_MAX
 };
 

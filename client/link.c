@@ -32,9 +32,8 @@ static bool s_set (void *socket, int option, int value)
 static bool s_configure (void *socket, const link_options_t *options)
 {
     int64_t most = options->reply_bytes_max;
-    return s_set (socket, ZMQ_LINGER, 0) && s_set (socket, ZMQ_IMMEDIATE, 1) && // N1
-           s_set (socket, ZMQ_SNDHWM, options->queue) &&
-           s_set (socket, ZMQ_RCVHWM, options->queue) &&
+    return s_set (socket, ZMQ_LINGER, 0) && s_set (socket, ZMQ_IMMEDIATE, 1) &&           // N1
+           s_set (socket, ZMQ_SNDHWM, options->queue) && s_set (socket, ZMQ_RCVHWM, 0) && // N4
            s_set (socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS) &&
            s_set (socket, ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS) &&
            s_set (socket, ZMQ_RECONNECT_IVL, RECONNECT_MS) &&

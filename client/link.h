@@ -4,10 +4,15 @@
  *   N1  a message is handed over only while a connection stands (ZMQ_IMMEDIATE), so that none waits
  *       for hours and is executed when the server comes back.
  *   N2  with a monitor the link is up from the end of a handshake until the connection breaks. When
- *       link_watch tells of the break, all replies that had arrived before come out of
- *       link_receive, up to KV_END; no other will.
+ *       link_watch tells of the break, the replies that are left of it come out of link_receive, up to
+ *       KV_END; no other will. Those that had arrived and were not received by then may be among them or
+ *       not (ZMQ_IMMEDIATE takes them away with the connection): what they answered counts as unknown.
  *   N3  link_fd and link_monitor_fd become readable when something changes. They tell of edges only:
  *       link_receive must be called until KV_END, link_watch until it returns LINK_SAME.
+ *   N4  there is no high-water mark for what comes in: libzmq 4.3.4 aborts the process when a connection
+ *       ends whose input such a mark has stopped and a heartbeat is due (libzmq issues 3937, 4767). What
+ *       bounds replies is what was asked for: in_flight_max batches of the user's, and reply_bytes_max
+ *       each. The server is trusted not to send what nobody has asked for.
  *
  * Without a monitor (inproc has none) the link is open when its socket takes messages.
  * Owner: one thread at a time. */
@@ -22,7 +27,7 @@ typedef struct link link_t;
 typedef struct {
     void *context; /* of ZeroMQ; borrowed for the link's life */
     const endpoint_t *endpoint;
-    int queue; /* messages of each direction */
+    int queue; /* messages on their way to the server */
     int64_t reply_bytes_max;
     bool monitored;
 } link_options_t;
