@@ -27,6 +27,7 @@ static void s_info_server (call_t *call, writer_t *out)
 {
     s_line (out, "kvdb_version:%s", call_options (call)->version);
     s_line (out, "node_id:%s", call_options (call)->node_id);
+    s_line (out, "max_value_bytes:%" PRId64, call_options (call)->max_value_bytes);
 }
 
 static void s_human (writer_t *out, const char *name, uint64_t bytes)

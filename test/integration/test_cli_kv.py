@@ -102,6 +102,7 @@ class Cli(unittest.TestCase):
                 (["--host", "no-such-host.invalid", "connect"], None, 3, b"has no address"),
                 ([*self.place, "-x", "SET", "cli:large"], large, 2, b"values have 67108864 bytes at most"),
                 ([*self.place, "-x", "MSET", "cli:a", "a", "cli:large"], large, 2, b"nothing was sent"),
+                (["--node", f"127.0.0.1:{self.cluster.port + 2}", "-x", "SET", "cli:large"], large, 2, b"nothing was sent"),
                 ([*self.place, "--pipe"], b"SET cli:large " + large + b"\nPING\n", 1,
                  b"line 1: a command of 69206")):
             done = run([program("kv"), "--timeout", "110", *words], stdin)

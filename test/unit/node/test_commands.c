@@ -245,7 +245,7 @@ static void test_commands_info (void **state)
     EXPECT (s, "GET k", "\"v\"");
     EXPECT (s, "GET none", "nil");
     EXPECT (s, "INFO server",
-            "# Server\r\nkvdb_version:1.2.3\r\nnode_id:node1\r\n"
+            "# Server\r\nkvdb_version:1.2.3\r\nnode_id:node1\r\nmax_value_bytes:1000\r\n"
             "uptime_in_seconds:7\r\n");
     EXPECT (s, "INFO replication keyspace",
             "# Keyspace\r\nshards:4\r\nkeys:1\r\nexpires:0\r\ndb0:keys=1,expires=0,avg_ttl=0\r\n"
