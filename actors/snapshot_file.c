@@ -134,7 +134,7 @@ void snapshot_shard_write (writer_t *out, uint64_t last, uint64_t entries)
     s_put64 (at + 8, entries);
 }
 
-void snapshot_entry_write (writer_t *out, const snapshot_entry_t *entry)
+uint8_t *snapshot_entry_begin (writer_t *out, const snapshot_entry_t *entry)
 {
     KV_ASSERT (entry->key.size >= 1 && entry->key.size <= KV_KEY_BYTES_MAX);
     KV_ASSERT (entry->value.size <= KV_VALUE_BYTES_MAX);
@@ -143,7 +143,7 @@ void snapshot_entry_write (writer_t *out, const snapshot_entry_t *entry)
     size_t bytes = snapshot_entry_bytes (entry->key.size, entry->value.size, expires);
     uint8_t *at = writer_claim (out, bytes);
     if (!at)
-        return;
+        return NULL;
     s_put64 (at, entry->version);
     s_put32 (at + ENTRY_VALUE_BYTES, (uint32_t)entry->value.size | (expires ? s_expires : 0));
     s_put16 (at + ENTRY_KEY_BYTES, (uint16_t)(entry->key.size - 1));
@@ -153,8 +153,14 @@ void snapshot_entry_write (writer_t *out, const snapshot_entry_t *entry)
         at += SNAPSHOT_ENTRY_EXPIRY_BYTES;
     }
     memcpy (at, entry->key.data, entry->key.size);
-    if (entry->value.size)
-        memcpy (at + entry->key.size, entry->value.data, entry->value.size);
+    return at + entry->key.size;
+}
+
+void snapshot_entry_write (writer_t *out, const snapshot_entry_t *entry)
+{
+    uint8_t *value = snapshot_entry_begin (out, entry);
+    if (value && entry->value.size)
+        memcpy (value, entry->value.data, entry->value.size);
 }
 
 void snapshot_end_write (writer_t *out, uint64_t end_lsn, uint64_t entries, uint64_t chunks)

@@ -95,6 +95,9 @@ static inline size_t snapshot_entry_bytes (size_t key_bytes, size_t value_bytes,
 
 void snapshot_shard_write (writer_t *out, uint64_t last, uint64_t entries);
 void snapshot_entry_write (writer_t *out, const snapshot_entry_t *entry);
+
+/* All of it but the value's bytes: returns where the caller writes those, or NULL if it does not fit. */
+uint8_t *snapshot_entry_begin (writer_t *out, const snapshot_entry_t *entry);
 void snapshot_end_write (writer_t *out, uint64_t end_lsn, uint64_t entries, uint64_t chunks);
 
 /* The chunk that `bytes` begins with. KV_END: not all of it is there (chunk->bytes: how many it needs,

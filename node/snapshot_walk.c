@@ -22,11 +22,19 @@ typedef struct {
     uint64_t cursor; /* behind it */
 } stop_t;
 
+/* A large entry that is being copied (V4): its head is in the chunk. */
+typedef struct {
+    size_t key_at, key_bytes; /* in the chunk */
+    size_t value_at;          /* in the chunk: the bytes that are not copied yet */
+    size_t done, left;        /* bytes of the value; left 0: there is none */
+} large_t;
+
 struct snapshot_walk {
     snapshot_walk_options_t options;
     size_t at;       /* index of the shard */
     uint64_t cursor; /* the place in its table up to which all is done */
     bool inside;     /* the cursor stands within a bucket, not at its beginning */
+    large_t large;   /* the cursor is behind it */
     item_t *items;   /* owned */
     size_t item_count, item_room;
     stop_t stops[STORE_SCAN_BUCKETS];
@@ -68,6 +76,7 @@ void snapshot_walk_begin (snapshot_walk_t *self, const snapshot_walk_options_t *
     self->at = 0;
     self->cursor = 0;
     self->inside = false;
+    self->large.left = 0;
 }
 
 static void s_find (void *context, const entry_t *entry)
@@ -95,15 +104,60 @@ static void s_bucket_end (void *context, uint64_t cursor)
     walk->stops[walk->stop_count++] = stop;
 }
 
+static snapshot_entry_t s_content (const pass_t *pass, const entry_t *entry)
+{
+    return (snapshot_entry_t){.key = entry_key (entry),
+                              .value = entry_value (entry),
+                              .version = entry_version (entry),
+                              .expires_ms = store_expires_ms (pass->store, entry)};
+}
+
 static void s_copy (pass_t *pass, const entry_t *entry)
 {
-    snapshot_entry_write (pass->chunk,
-                          &(snapshot_entry_t){.key = entry_key (entry),
-                                              .value = entry_value (entry),
-                                              .version = entry_version (entry),
-                                              .expires_ms = store_expires_ms (pass->store, entry)});
+    snapshot_entry_t content = s_content (pass, entry);
+    snapshot_entry_write (pass->chunk, &content);
     pass->entries++;
 }
+
+/* ---- large entries (V4) ------------------------------------------------------------------------- */
+
+static void s_begin_large (pass_t *pass, const entry_t *entry)
+{
+    snapshot_entry_t content = s_content (pass, entry);
+    const uint8_t *value = snapshot_entry_begin (pass->chunk, &content);
+    KV_ASSERT (value != NULL);
+    size_t value_at = (size_t)(value - pass->chunk->data);
+    pass->walk->large = (large_t){.key_at = value_at - content.key.size,
+                                  .key_bytes = content.key.size,
+                                  .value_at = value_at,
+                                  .left = content.value.size};
+    pass->entries++;
+}
+
+/* The next piece, of what the key's value is now (V1). The entry may have moved, or gone. */
+static void s_copy_piece (pass_t *pass)
+{
+    large_t *large = &pass->walk->large;
+    uint8_t *chunk = pass->chunk->data;
+    size_t bytes = large->left < SNAPSHOT_PIECE_BYTES ? large->left : SNAPSHOT_PIECE_BYTES;
+    kv_slice_t key = kv_slice (chunk + large->key_at, large->key_bytes);
+    const entry_t *entry = NULL;
+    if (pass->store)
+        entry = store_find (pass->store, key, store_hash (pass->store, key));
+    kv_slice_t value = entry ? entry_value (entry) : kv_slice (NULL, 0);
+    size_t there = value.size > large->done ? value.size - large->done : 0;
+    if (there > bytes)
+        there = bytes;
+    if (there > 0)
+        memcpy (chunk + large->value_at, value.data + large->done, there);
+    memset (chunk + large->value_at + there, 0, bytes - there);
+    large->value_at += bytes;
+    large->done += bytes;
+    large->left -= bytes;
+    pass->full = large->left == 0;
+}
+
+/* ---- steps -------------------------------------------------------------------------------------- */
 
 static int s_by_place (const void *a, const void *b)
 {
@@ -138,7 +192,10 @@ static void s_step_by_entry (pass_t *pass)
             pass->full = true;
             return;
         }
-        s_copy (pass, item->entry);
+        if (item->bytes > SNAPSHOT_CHUNK_BYTES && walk->large.left == 0)
+            s_begin_large (pass, item->entry);
+        else
+            s_copy (pass, item->entry);
         pass->full = pass->chunk->size >= SNAPSHOT_CHUNK_BYTES;
     }
     walk->cursor = end;
@@ -186,6 +243,10 @@ static void s_prepare (const pass_t *pass)
 static bool s_shard_step (pass_t *pass, size_t budget)
 {
     snapshot_walk_t *walk = pass->walk;
+    if (walk->large.left > 0) {
+        s_copy_piece (pass);
+        return pass->full && walk->cursor == 0;
+    }
     if (!pass->store)
         return true;
     do {
@@ -195,7 +256,7 @@ static bool s_shard_step (pass_t *pass, size_t budget)
             s_step_by_buckets (pass);
         KV_ASSERT (!pass->chunk->overflow);
         if (walk->cursor == 0)
-            return true;
+            return walk->large.left == 0;
     } while (!pass->full && pass->entries < budget && pass->buckets < budget);
     return false;
 }
@@ -211,13 +272,14 @@ snapshot_step_t snapshot_walk_step (snapshot_walk_t *self, size_t budget, writer
         s_prepare (&pass);
         bool ended = s_shard_step (&pass, budget);
         bool has_entries = chunk->size > SNAPSHOT_CHUNK_HEADER_BYTES;
-        step.due = pass.full || (ended && has_entries); // V2
+        bool is_whole = self->large.left == 0;
+        step.due = is_whole && (pass.full || (ended && has_entries)); // V2
         if (ended) {
             self->at++;
             self->cursor = 0;
             self->inside = false;
         }
-        if (pass.entries >= budget || pass.buckets++ >= budget)
+        if (!is_whole || pass.entries >= budget || pass.buckets++ >= budget)
             break;
     }
     step.over = self->at == self->options.count;

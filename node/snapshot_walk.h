@@ -5,18 +5,20 @@
  *               |  due: send the chunk, hand in an empty one
  *
  *   V1  a key that is there from begin to the end is in the chunks at least once, each time with a
- *       value, a version and an expiry that it had at that moment; the last time is the youngest.
+ *       value, a version and an expiry that it had at that moment; the last time is the youngest. Of a
+ *       large value (V4) each byte is what it was at that moment or later, and if the key has gone or its
+ *       value become shorter meanwhile, what is left is zero: whatever has changed it is a record behind
+ *       the snapshot's start, and absolute, so replaying the log makes it exact.
  *   V2  a chunk has entries of one shard only.
  *   V3  a chunk is due once it has SNAPSHOT_CHUNK_BYTES, or its shard ends. It is never larger than
  *       twice that, except for an entry that is larger than SNAPSHOT_CHUNK_BYTES: that one is alone.
+ *   V4  such an entry's value is copied in pieces of SNAPSHOT_PIECE_BYTES, one a step.
  *
  * Keys that come or go meanwhile may be in the chunks or not: the log says what became of them (N4 of
  * snapshot_file.h). The table of a shard may be replaced by another between two steps.
  *
  * What a step costs: about 70 ns for an entry of 80 bytes, cache misses included, and never more than
- * two chunks of copying. The exception is a large value, which is copied in one go: half a millisecond
- * for each MiB, most of which is the system handing out the chunk's memory, and that memory besides
- * until it is written. The command that wrote the value took as long.
+ * two chunks of copying. A large value takes its own size in memory besides, until it is written.
  *
  * Pure. Owner: the node's thread. */
 #ifndef KVDB_NODE_SNAPSHOT_WALK_H
@@ -26,6 +28,10 @@
 #include "node/store.h"
 
 typedef struct snapshot_walk snapshot_walk_t;
+
+/* Fresh memory may cost the system ten times what copying costs: then, too, a piece takes well under a
+ * millisecond. */
+enum { SNAPSHOT_PIECE_BYTES = 64 * 1024 };
 
 /* The table of a shard as it is now, valid for one step; NULL: the shard is gone, skip it. */
 typedef const store_t *(snapshot_store_fn)(void *context, uint32_t shard);

@@ -21,7 +21,7 @@
 
 #include <czmq.h>
 
-enum { KEY_BYTES = 16, VALUE_BYTES_MAX = 4096, BUDGET = 1000 };
+enum { KEY_BYTES = 16, VALUE_BYTES_MAX = 64 * 1024 * 1024, BUDGET = 1000 };
 
 static const uint8_t s_secret[STORE_SECRET_BYTES] = {7, 1, 9, 3};
 static const char s_name[] = "snapshot.bench";
@@ -81,11 +81,13 @@ static void s_free_stores (tables_t *self)
 /* Random values: a file of zeros might be written faster. */
 static void s_fill (tables_t *self)
 {
-    uint64_t value[VALUE_BYTES_MAX / 8];
+    size_t words = (self->value_bytes + 7) / 8;
+    uint64_t *value = calloc (words, sizeof *value);
+    KV_ASSERT (value != NULL);
     uint64_t random = 1;
     for (uint64_t i = 0; i < self->keys; i++) {
         uint64_t key[2];
-        for (size_t word = 0; word < (self->value_bytes + 7) / 8; word++)
+        for (size_t word = 0; word < words; word++)
             value[word] = random = random * UINT64_C (6364136223846793005) + 1442695040888963407;
         key[0] = value[0] >> 13;
         key[1] = i;
@@ -94,6 +96,7 @@ static void s_fill (tables_t *self)
         store_put (store, bytes, store_hash (store, bytes), kv_slice (value, self->value_bytes), 0,
                    i);
     }
+    free (value);
 }
 
 static const store_t *s_store_of (void *context, uint32_t shard)

@@ -28,8 +28,10 @@ typedef struct {
     fact_t facts[SHARDS][KEYS];
     bool gone[SHARDS];
     size_t huge_bytes; /* key 0 of each shard has such a value; 0: a plain one */
+    bool huge_shrinks; /* of odd versions it is a plain one */
     uint64_t taken;    /* entries in chunks */
     size_t largest_chunk;
+    uint64_t torn; /* large values with bytes of more than one version, or that went meanwhile */
 } bed_t;
 
 static bed_t s_bed;
@@ -59,7 +61,8 @@ static void s_tear_down (bed_t *bed)
 static size_t s_value_bytes (const bed_t *bed, size_t n, uint32_t version)
 {
     size_t plain = 4 + (n * 7 + version) % 60;
-    return n == 0 && bed->huge_bytes ? bed->huge_bytes : plain;
+    bool is_plain = bed->huge_shrinks && version % 2 == 1;
+    return n == 0 && bed->huge_bytes && !is_plain ? bed->huge_bytes : plain;
 }
 
 static int64_t s_expires_ms (size_t n, uint32_t version)
@@ -142,6 +145,25 @@ static void s_note_begin (bed_t *bed)
     bed->largest_chunk = 0;
 }
 
+/* V1 of a large value: each byte is one of the version the entry bears or of a later one; or zero where
+ * the value had gone or become shorter. */
+static void s_check_large (bed_t *bed, size_t n, const snapshot_entry_t *entry, const fact_t *fact)
+{
+    bool allowed[256] = {[0] = bed->huge_shrinks};
+    uint32_t version = (uint32_t)entry->version;
+    assert_int_equal (entry->value.size, s_value_bytes (bed, n, version));
+    for (uint32_t later = version; later <= fact->version; later++)
+        allowed[(uint8_t)(n + later)] = true;
+    const uint8_t *at = entry->value.data;
+    bool torn = false;
+    for (size_t i = sizeof version; i < entry->value.size; i++) {
+        if (!allowed[at[i]])
+            fail_msg ("%zu: byte %zu is none of the key's", n, i);
+        torn = torn || at[i] != (uint8_t)(n + version);
+    }
+    bed->torn += torn;
+}
+
 static void s_take_entry (bed_t *bed, uint32_t shard, const snapshot_entry_t *entry)
 {
     char text[32] = {0};
@@ -152,17 +174,19 @@ static void s_take_entry (bed_t *bed, uint32_t shard, const snapshot_entry_t *en
     size_t n = strtoul (colon + 1, NULL, 10);
     assert_true (n < KEYS);
     fact_t *fact = &bed->facts[shard][n];
-    uint32_t version;
-    assert_true (entry->value.size >= sizeof version);
-    memcpy (&version, entry->value.data, sizeof version);
-    assert_true (entry->version == version);
+    uint32_t version = (uint32_t)entry->version;
     assert_in_range (version, 1, fact->version); /* it was */
     if (fact->stayed)
         assert_true (version >= fact->at_begin);
     assert_true (version >= fact->written); /* the last is the youngest */
-    uint8_t *value = s_value (bed, n, version);
-    assert_true (kv_slice_equal (entry->value, kv_slice (value, s_value_bytes (bed, n, version))));
-    free (value);
+    if (entry->value.size > 2 * SNAPSHOT_CHUNK_BYTES) {
+        s_check_large (bed, n, entry, fact);
+    } else {
+        uint8_t *value = s_value (bed, n, version);
+        assert_true (
+            kv_slice_equal (entry->value, kv_slice (value, s_value_bytes (bed, n, version))));
+        free (value);
+    }
     assert_true (entry->expires_ms == s_expires_ms (n, version));
     fact->written = version;
     fact->times++;
@@ -355,6 +379,65 @@ static void test_walk_puts_a_huge_value_into_a_chunk_of_its_own (void **state)
     }
 }
 
+/* V4: each step copies one piece. */
+static void test_walk_copies_a_huge_value_in_pieces (void **state)
+{
+    (void)state;
+    enum { PIECES = 21 };
+    bed_t *bed = s_set_up ("pieces");
+    bed->huge_bytes = PIECES * SNAPSHOT_PIECE_BYTES - 5;
+    s_put (bed, 1, 0);
+    s_put (bed, 4, 0);
+    assert_int_equal (s_walk (bed, 1000, NULL), 2 * (1 + PIECES) + 1);
+    assert_int_equal (bed->taken, 2);
+    assert_int_equal (bed->torn, 0);
+    s_tear_down (bed);
+}
+
+/* What is being copied is put again, shortened, removed, and its table replaced or taken away. */
+static void s_change_huge (bed_t *bed, size_t step)
+{
+    for (uint32_t shard = 0; shard < SHARDS; shard++) {
+        if (fixture_random (&bed->random, 20) > 0)
+            continue;
+        switch (fixture_random (&bed->random, bed->huge_shrinks ? 6 : 3)) {
+        case 4:
+            if (bed->facts[shard][0].there)
+                s_remove (bed, shard, 0);
+            break;
+        case 5:
+            s_replace (bed, shard);
+            s_fill (bed, shard, step % 20);
+            bed->gone[shard] = step % 7 == 0;
+            for (size_t n = 0; n < KEYS && bed->gone[shard]; n++)
+                bed->facts[shard][n].stayed = false;
+            break;
+        default: s_put (bed, shard, 0);
+        }
+    }
+}
+
+static void test_walk_copies_a_huge_value_while_it_changes (void **state)
+{
+    (void)state;
+    uint64_t torn[2] = {0};
+    for (int round = 0; round < 20; round++) {
+        bed_t *bed = s_set_up ("huge changes");
+        bed->random += (uint64_t)round;
+        bed->huge_bytes = 12 * SNAPSHOT_CHUNK_BYTES;
+        bed->huge_shrinks = round % 2 == 1;
+        for (uint32_t shard = 0; shard < SHARDS; shard++) {
+            s_fill (bed, shard, 50);
+            s_put (bed, shard, 0);
+        }
+        s_walk (bed, 1000, s_change_huge);
+        s_check_stayed (bed);
+        torn[bed->huge_shrinks] += bed->torn;
+        s_tear_down (bed);
+    }
+    assert_true (torn[0] > 0 && torn[1] > 0); /* or nothing was tried */
+}
+
 /* All values so large that not even two go into one step: the walk stops within buckets. */
 static void test_walk_stops_within_a_bucket (void **state)
 {
@@ -362,7 +445,8 @@ static void test_walk_stops_within_a_bucket (void **state)
     enum { VALUES = 400 };
     bed_t *bed = s_set_up ("within a bucket");
     store_t *store = bed->stores[0];
-    size_t bytes = SNAPSHOT_CHUNK_BYTES + 1;
+    size_t bytes = 2 * SNAPSHOT_CHUNK_BYTES;
+    size_t steps_each = 1 + bytes / SNAPSHOT_PIECE_BYTES; /* V4 */
     uint8_t *value = calloc (1, bytes);
     assert_non_null (value);
     for (uint32_t n = 0; n < VALUES; n++) {
@@ -380,8 +464,11 @@ static void test_walk_stops_within_a_bucket (void **state)
     snapshot_step_t step = {0};
     for (size_t steps = 0; !step.over; steps++) {
         step = snapshot_walk_step (walk, 1000, &chunk);
-        assert_true (step.due);
-        assert_int_equal (step.entries, 1);
+        assert_int_equal (step.entries, steps % steps_each == 0);
+        assert_int_equal (step.due, steps % steps_each == steps_each - 1);
+        assert_true (steps < steps_each * VALUES);
+        if (!step.due)
+            continue;
         kv_slice_t at = kv_slice (chunk.data + SNAPSHOT_CHUNK_HEADER_BYTES,
                                   chunk.size - SNAPSHOT_CHUNK_HEADER_BYTES);
         snapshot_entry_t entry;
@@ -391,7 +478,6 @@ static void test_walk_stops_within_a_bucket (void **state)
         memcpy (&n, entry.key.data, sizeof n);
         seen[n]++;
         writer_reset (&chunk);
-        assert_true (steps < VALUES);
     }
     for (uint32_t n = 0; n < VALUES; n++)
         assert_int_equal (seen[n], 1);
@@ -482,6 +568,8 @@ int main (void)
         cmocka_unit_test (test_walk_writes_what_stays_while_all_else_changes),
         cmocka_unit_test (test_walk_goes_on_in_a_table_that_was_replaced),
         cmocka_unit_test (test_walk_puts_a_huge_value_into_a_chunk_of_its_own),
+        cmocka_unit_test (test_walk_copies_a_huge_value_in_pieces),
+        cmocka_unit_test (test_walk_copies_a_huge_value_while_it_changes),
         cmocka_unit_test (test_walk_stops_within_a_bucket),
         cmocka_unit_test (test_walk_can_be_begun_anew),
         cmocka_unit_test (test_walk_can_be_loaded),
