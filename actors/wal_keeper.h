@@ -31,7 +31,7 @@ typedef struct {
 } wal_keeper_options_t;
 
 /* `end` and the segments are what the reader found; none of them for a new log. Brings what is behind
- * the log's end to zero (and to its length, if it has become shorter), removes segments behind it, syncs
+ * the log's end to zero, removes segments behind it, syncs
  * all the others, and hands over the segment that the log goes on in (number 0: there is none yet), and
  * from where. KV_IO, KV_DISK_FULL. */
 KV_CHECK_RESULT kv_status_t wal_keeper_open (const wal_keeper_options_t *options,

@@ -36,8 +36,8 @@
  * bytes are zero (W3). So after a power loss a block that was never reported as written has a sector
  * part that is all zero: it is *torn*, and the log ends before it. (A header lies within one sector.)
  * A bad block with something in each of its sectors, or one that lies before the durable lsn that a
- * header behind it tells, was whole once: it is *damaged*, and must not be passed over. A file that has
- * become shorter is read as if its missing bytes were zero, and judged in the same way.
+ * header behind it tells, was whole once: it is *damaged*, and must not be passed over. So is
+ * a file that is shorter than it was made (wal_reader.h).
  *
  * Little-endian. Pure. Owner: whoever holds the bytes. */
 #ifndef KVDB_ACTORS_WAL_LOG_H

@@ -21,11 +21,11 @@ struct wal_reader {
     bool knows_uuid;
     wal_segment_info_t *segments; /* owned, in order of their numbers */
     size_t segment_count, segment_capacity;
-    size_t listed_count;   /* those and, if the last file holds nothing, that one */
-    size_t at;             /* the segment in hand: an index; segment_count: none any more */
-    size_t first;          /* the segment reading began with */
-    uint8_t *bytes;        /* owned: of the segment in hand */
-    uint64_t size, offset; /* as long as the file is */
+    size_t listed_count; /* those and, if the last file holds nothing, that one */
+    size_t at;           /* the segment in hand: an index; segment_count: none any more */
+    size_t first;        /* the segment reading began with */
+    uint8_t *bytes;      /* owned: of the segment in hand */
+    uint64_t size, offset;
     wal_place_t place;
     bool begun;      /* a block was read */
     kv_slice_t rest; /* of the block's payload */
@@ -51,6 +51,8 @@ static kv_status_t s_damage (const wal_reader_t *self, file_error_t *error, uint
               self->options.files->path, name, offset, what);
     return KV_CORRUPT;
 }
+
+static const char s_shorter[] = "the file ends here, and was longer when it was made";
 
 static const wal_segment_info_t *s_segment (const wal_reader_t *self)
 {
@@ -83,6 +85,8 @@ static kv_status_t s_check_header (wal_reader_t *self, kv_slice_t head, wal_segm
                                    file_error_t *error)
 {
     wal_header_t header;
+    if (head.size < WAL_SEGMENT_HEADER_BYTES)
+        return s_damage (self, error, segment->number, head.size, s_shorter);
     kv_status_t status = wal_header_decode (head, &header);
     if (status == KV_BAD_VERSION) {
         s_damage (self, error, segment->number, 8,
@@ -97,7 +101,8 @@ static kv_status_t s_check_header (wal_reader_t *self, kv_slice_t head, wal_segm
         header.bytes > SEGMENT_BYTES_MOST)
         return s_damage (self, error, segment->number, 24,
                          "the file has not the length it was made with");
-    segment->bytes = header.bytes;
+    if (header.bytes > segment->bytes)
+        return s_damage (self, error, segment->number, segment->bytes, s_shorter);
     if (self->knows_uuid && memcmp (header.uuid, self->uuid, WAL_UUID_BYTES) != 0)
         return s_damage (self, error, segment->number, 32,
                          "the file belongs to another data directory");
@@ -106,12 +111,14 @@ static kv_status_t s_check_header (wal_reader_t *self, kv_slice_t head, wal_segm
     return KV_OK;
 }
 
-/* Whether there is nothing in the file, or not even all of a header. KV_OK: so it is; KV_CORRUPT. */
+/* Whether a file as long as a segment has nothing in it. KV_OK: so it is; KV_CORRUPT. */
 static kv_status_t s_is_blank (file_t *file, uint64_t bytes, file_error_t *error)
 {
     uint8_t piece[4096];
     size_t got;
-    for (uint64_t at = 0; bytes >= WAL_SEGMENT_HEADER_BYTES && at < bytes; at += got) {
+    if (bytes < WAL_SEGMENT_BYTES_MIN)
+        return KV_CORRUPT;
+    for (uint64_t at = 0; at < bytes; at += got) {
         kv_status_t status = file_read (file, at, piece, sizeof piece, &got, error);
         if (status)
             return status;
@@ -264,10 +271,10 @@ void wal_reader_destroy (wal_reader_t **self_p)
 
 /* ---- the end ------------------------------------------------------------------------------------------- */
 
-/* In the segment in hand: bytes that are not zero, or missing. */
+/* In the segment in hand: bytes that are not zero. */
 static uint64_t s_count_bytes (const wal_reader_t *self, uint64_t from)
 {
-    uint64_t count = s_segment (self)->bytes - self->size;
+    uint64_t count = 0;
     for (uint64_t i = from; i < self->size; i++)
         count += self->bytes[i] != 0;
     return count;

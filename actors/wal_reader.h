@@ -8,8 +8,9 @@
  * a missing segment, a foreign one (another UUID), or a log that does not reach back to where reading is to begin
  * or forward to there and to where it is known to reach (`must_reach`).
  *
- * A file that has become shorter is judged like one whose missing bytes are zero. The last one may have
- * lost its header, too, or be all zero: it holds nothing then, and is left out.
+ * A file that is shorter than it was made is damaged: a segment has its length, on the disk, before it has
+ * its name (P1 of wal_keeper.h), so no crash leaves one behind, and what stood in it nobody can say. The
+ * last one may be all zero: it holds nothing then, and is left out.
  *
  * It never writes. Memory: one segment, and one record. Owner: one thread. */
 #ifndef KVDB_ACTORS_WAL_READER_H
@@ -32,7 +33,7 @@ typedef struct {
 
 /* One segment, as found. */
 typedef struct {
-    uint64_t number, bytes;      /* bytes it was made with: the file may have become shorter */
+    uint64_t number, bytes;
     uint64_t start_lsn, end_lsn; /* of its blocks; equal if it has none */
     bool was_read;               /* else it lies before the start, and was only looked at */
 } wal_segment_info_t;
@@ -44,7 +45,7 @@ typedef struct {
     wal_place_t place;
     uint64_t
         record_lsn; /* behind the last whole record: <= place.lsn. What is between is dropped */
-    uint64_t torn_bytes; /* behind the end, in all segments: bytes that are not zero, or missing */
+    uint64_t torn_bytes; /* behind the end, in all segments: bytes that are not zero */
     uint64_t segment_count;
 } wal_end_t;
 

@@ -133,7 +133,7 @@ static void s_print_log (const check_t *self)
                         : 0;
     if (state->end.torn_bytes || part)
         data_say (self->out,
-                  "tail      %" PRIu64 " bytes that are torn or missing, %" PRIu64
+                  "tail      %" PRIu64 " bytes that are torn, %" PRIu64
                   " of a record without its end: never reported as written, and dropped at the "
                   "next start\n",
                   state->end.torn_bytes, part);
@@ -147,8 +147,8 @@ static void s_check_headers (check_t *self)
         [HEADER_GOOD] = NULL,
         [HEADER_DAMAGED] = "at 0: the file's header is damaged",
         [HEADER_LENGTH] = "at 24: the file is longer than it was made",
-        [HEADER_SHORT] =
-            "at 24: the file is shorter than it was made; what is missing counts as zero",
+        [HEADER_SHORT] = "at 24: the file is shorter than it was made, and what is missing may "
+                         "have held records",
         [HEADER_BLANK] = "at 0: there is nothing in the file",
         [HEADER_RENAMED] = "at 16: the file bears another one's name",
         [HEADER_FOREIGN] = "at 32: the file belongs to another data directory",
@@ -167,7 +167,8 @@ static void s_check_headers (check_t *self)
         }
         wal_segment_name (segment->number, name);
         bool is_last = i + 1 == self->survey->count;
-        if (segment->header == HEADER_SHORT || (segment->header == HEADER_BLANK && is_last))
+        bool is_whole = segment->bytes >= WAL_SEGMENT_BYTES_MIN;
+        if (segment->header == HEADER_BLANK && is_last && is_whole)
             data_say (self->out, "note      %s/%s %s\n", path, name, texts[segment->header]);
         else if (texts[segment->header])
             s_fault (self, "%s/%s %s", path, name, texts[segment->header]);

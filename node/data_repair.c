@@ -243,6 +243,12 @@ static void s_print_change (const data_repair_t *self, size_t index, const data_
     wal_segment_name (segment->number, name);
     if (data_plan_mends (segment))
         data_say (out, "header    %s: made again, which loses nothing\n", name);
+    if (data_plan_lengthens (segment))
+        data_say (
+            out,
+            "length    %s: %" PRIu64
+            " bytes are missing at its end, and will be zero; what they held cannot be told\n",
+            name, segment->missing_bytes);
     if (index == self->cut.plan.first && self->cut.plan.shift)
         data_say (out,
                   "header    %s: %" PRIu64 " bytes behind it go, which lie before the snapshot\n",
@@ -273,11 +279,20 @@ static void s_print_when (const data_repair_t *self, const data_output_t *out)
         data_say (out, ", the last of it at %s", data_time_text (until_ms, text));
 }
 
+static bool s_lengthens (const data_repair_t *self)
+{
+    for (size_t i = 0; i < self->survey->count; i++) {
+        if (s_stays (self, i) && data_plan_lengthens (&self->survey->segments[i]))
+            return true;
+    }
+    return false;
+}
+
 static void s_print_dropped (const data_repair_t *self, const data_output_t *out)
 {
     const survey_content_t *dropped = &self->dropped;
     if (dropped->end_lsn <= dropped->start_lsn && dropped->bad_bytes == 0) {
-        data_say (out, "dropped   nothing\n");
+        data_say (out, "dropped   nothing%s\n", s_lengthens (self) ? " that can be told" : "");
         return;
     }
     data_say (out, "dropped   from lsn %" PRIu64, dropped->start_lsn);

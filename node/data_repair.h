@@ -10,7 +10,8 @@
  *   B5  between any two steps the directory is one that recovery refuses, or one as planned: whoever was
  *       interrupted repairs again.
  *
- * What it does: headers of segments that are damaged are made again, and what is damaged before the
+ * What it does: headers of segments that are damaged are made again, files that are shorter than they were
+ * made are filled up with zeros, and what is damaged before the
  * snapshot's start is taken out, which loses nothing; the log is cut behind its last good record, within a
  * damaged block too; segments that the cut parts from it go, and so does a snapshot that cannot be used where
  * the log reaches back to its beginning. All else it leaves to a person, and says what:

@@ -190,7 +190,8 @@ kv_status_t data_survey_from (const data_survey_t *self, size_t index, uint64_t 
 
 /* ---- all of them ------------------------------------------------------------------------------- */
 
-static survey_header_t s_judge_header (data_survey_t *self, kv_slice_t bytes, uint64_t number)
+static survey_header_t s_judge_header (data_survey_t *self, survey_segment_t *segment,
+                                       kv_slice_t bytes)
 {
     wal_header_t header;
     if (bytes.size < WAL_SEGMENT_HEADER_BYTES || s_skip_zeros (bytes, 0) == bytes.size)
@@ -205,11 +206,13 @@ static survey_header_t s_judge_header (data_survey_t *self, kv_slice_t bytes, ui
     self->knows_uuid = true;
     if (memcmp (header.uuid, self->uuid, WAL_UUID_BYTES) != 0)
         return HEADER_FOREIGN;
-    if (header.number != number)
+    if (header.number != segment->number)
         return HEADER_RENAMED;
     if (header.bytes < bytes.size || header.bytes > SEGMENT_BYTES_MOST)
         return HEADER_LENGTH;
-    return header.bytes == bytes.size ? HEADER_GOOD : HEADER_SHORT;
+    segment->bytes = header.bytes;
+    segment->missing_bytes = header.bytes - bytes.size;
+    return segment->missing_bytes ? HEADER_SHORT : HEADER_GOOD;
 }
 
 static kv_status_t s_look (data_survey_t *self, survey_segment_t *segment, file_error_t *error)
@@ -229,7 +232,7 @@ static kv_status_t s_look (data_survey_t *self, survey_segment_t *segment, file_
         return status;
     status = data_survey_read (self->files, segment->number, &bytes, &size, error);
     if (status == KV_OK)
-        segment->header = s_judge_header (self, kv_slice (bytes, size), segment->number);
+        segment->header = s_judge_header (self, segment, kv_slice (bytes, size));
     if (status == KV_OK && s_make_header (self, segment, bytes, size)) {
         scan_t scan = {.survey = self,
                        .number = segment->number,

@@ -19,8 +19,8 @@ typedef enum {
     HEADER_GOOD,
     HEADER_DAMAGED, /* it can be made again: all it says is known otherwise */
     HEADER_LENGTH,  /* the file is longer than it was made; as HEADER_DAMAGED */
-    HEADER_SHORT,   /* it is shorter: what is missing counts as zero */
-    HEADER_BLANK, /* there is not a byte in it, or not a header's worth: the last one holds nothing then */
+    HEADER_SHORT,   /* it is shorter: what is missing can be made zero */
+    HEADER_BLANK,   /* there is not a byte in it, or not a header's worth */
     HEADER_RENAMED, /* it is of another segment */
     HEADER_FOREIGN, /* it is of another data directory */
     HEADER_VERSION, /* of another version of KvDB */
@@ -36,7 +36,8 @@ typedef struct {
 } survey_content_t;
 
 typedef struct {
-    uint64_t number, bytes;
+    uint64_t number, bytes; /* of the file; with HEADER_SHORT those it was made with */
+    uint64_t missing_bytes; /* with HEADER_SHORT */
     survey_header_t header;
     survey_content_t found; /* behind the header */
 } survey_segment_t;

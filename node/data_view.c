@@ -24,6 +24,11 @@ bool data_plan_mends (const survey_segment_t *segment)
     return segment->header == HEADER_DAMAGED || segment->header == HEADER_LENGTH;
 }
 
+bool data_plan_lengthens (const survey_segment_t *segment)
+{
+    return segment->header == HEADER_SHORT;
+}
+
 static bool s_is_last (const data_plan_t *self, size_t index)
 {
     return index + 1 == self->first + self->count;
@@ -31,7 +36,8 @@ static bool s_is_last (const data_plan_t *self, size_t index)
 
 bool data_plan_changes (const data_plan_t *self, size_t index)
 {
-    return data_plan_mends (&self->survey->segments[index]) ||
+    const survey_segment_t *segment = &self->survey->segments[index];
+    return data_plan_mends (segment) || data_plan_lengthens (segment) ||
            (s_is_last (self, index) && self->cut_offset > 0) ||
            (index == self->first && self->shift > 0);
 }
@@ -115,7 +121,27 @@ static void s_close (file_t *base)
 
 static kv_status_t s_size (file_t *base, uint64_t *bytes, file_error_t *error)
 {
-    return file_size (((view_file_t *)base)->file, bytes, error);
+    const view_file_t *self = (view_file_t *)base;
+    const survey_segment_t *segment =
+        self->index == SIZE_MAX ? NULL : &self->plan->survey->segments[self->index];
+    kv_status_t status = file_size (self->file, bytes, error);
+    if (status == KV_OK && segment && data_plan_lengthens (segment))
+        *bytes = segment->bytes;
+    return status;
+}
+
+/* From where the file ends to where it will: zeros. */
+static kv_status_t s_fill_up (view_file_t *self, uint64_t offset, uint8_t *out, size_t bytes,
+                              size_t *got, file_error_t *error)
+{
+    uint64_t size;
+    kv_status_t status = s_size (&self->base, &size, error);
+    if (status || offset + *got >= size)
+        return status;
+    size_t wanted = bytes < size - offset ? bytes : (size_t)(size - offset);
+    memset (out + *got, 0, wanted - *got);
+    *got = wanted;
+    return KV_OK;
 }
 
 /* What is behind the header comes from further behind; the end is filled up with zeros. */
@@ -126,7 +152,7 @@ static kv_status_t s_read_shifted (view_file_t *self, uint64_t offset, uint8_t *
     size_t head = 0;
     size_t rest = 0;
     *got = 0;
-    kv_status_t status = file_size (self->file, &size, error);
+    kv_status_t status = s_size (&self->base, &size, error);
     if (status || offset >= size)
         return status;
     size_t wanted = bytes < size - offset ? bytes : (size_t)(size - offset);
@@ -151,6 +177,8 @@ static kv_status_t s_read (file_t *base, uint64_t offset, void *out, size_t byte
     bool is_shifted = self->plan->shift > 0 && self->index == self->plan->first;
     kv_status_t status = is_shifted ? s_read_shifted (self, offset, out, bytes, got, error)
                                     : file_read (self->file, offset, out, bytes, got, error);
+    if (status == KV_OK && *got < bytes && self->index != SIZE_MAX)
+        status = s_fill_up (self, offset, out, bytes, got, error);
     if (status == KV_OK && self->index != SIZE_MAX)
         s_patch (self->plan, self->index, offset, out, *got);
     return status;

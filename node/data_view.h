@@ -27,6 +27,9 @@ typedef struct {
 /* Whether a header is made anew, and can be. */
 bool data_plan_mends (const survey_segment_t *segment);
 
+/* Whether the file gets back the length it was made with, filled up with zeros. */
+bool data_plan_lengthens (const survey_segment_t *segment);
+
 /* Whether the plan changes anything in a segment that stays. */
 bool data_plan_changes (const data_plan_t *self, size_t index);
 

@@ -205,18 +205,27 @@ static void test_wal_log_that_ends_before_its_start_is_refused (void **state)
     bed_stop (bed);
     bed->start_lsn = bed->records[1].end_lsn;
     bed->first = 2;
+    file_t *file;
+    uint64_t bytes = fault_files_content (bed->files, "wal-0000000001.log").size;
     fault_files_cut (bed->files, "wal-0000000001.log", WAL_SEGMENT_HEADER_BYTES + 900);
+    assert_int_equal (files_open (bed->files, "wal-0000000001.log", FILE_WRITE, &file, &bed->error),
+                      KV_OK);
+    assert_int_equal (file_allocate (file, bytes, &bed->error), KV_OK); /* zeros from there on */
+    file_close (&file);
     assert_int_equal (bed_recover (bed), KV_CORRUPT);
     assert_non_null (strstr (bed->error.text, "the log ends here, and the snapshot was made"));
     files_destroy (&bed->files);
     free (bed);
 }
 
-/* The last file may be blank: it holds nothing then, and goes. Any other may not. */
+/* The last file may be blank: it holds nothing then, and goes. Any other may not, and none may be shorter
+ * than a segment can be. */
 static void test_wal_blank_last_file_holds_nothing (void **state)
 {
     (void)state;
-    for (uint64_t bytes = 0; bytes <= 1024; bytes += 512) {
+    static const uint64_t sizes[] = {
+        0, 1, 512, WAL_SEGMENT_BYTES_MIN - 1, WAL_SEGMENT_BYTES_MIN, 3 * WAL_SEGMENT_BYTES_MIN};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         bed_t *bed = bed_new_sized (12, 0, WAL_SEGMENT_BYTES_MIN);
         while (wal_current (bed->wal).number < 3) {
             assert_true (bed_append (bed, 700));
@@ -230,9 +239,16 @@ static void test_wal_blank_last_file_holds_nothing (void **state)
             wal_segment_name (++last, name);
         file_t *file;
         assert_int_equal (files_open (bed->files, name, FILE_CREATE, &file, &bed->error), KV_OK);
-        assert_int_equal (file_allocate (file, bytes, &bed->error), KV_OK);
+        assert_int_equal (file_allocate (file, sizes[i], &bed->error), KV_OK);
         file_close (&file);
         size_t count = bed->count;
+        if (sizes[i] < WAL_SEGMENT_BYTES_MIN) {
+            assert_int_equal (bed_recover (bed), KV_CORRUPT);
+            assert_non_null (strstr (bed->error.text, name));
+            files_destroy (&bed->files);
+            free (bed);
+            continue;
+        }
         assert_int_equal (bed_recover (bed), KV_OK);
         assert_int_equal (bed->count, count);
         assert_null (fault_files_content (bed->files, name).data);
