@@ -1,8 +1,8 @@
 /* fuzz_wal - any bytes as the only segment of a log, recovered as a node does, and gone on with.
  *
  * The first byte: bit 0: all CRCs, numbers and places are made right first, so that what lies behind them
- * is reached; the length fields say where blocks and records are. Bit 1: the file ends before it is as long
- * as its header says. Bit 2: reading begins with the first block, wherever in the stream that is. The rest
+ * is reached, and the file is filled up with zeros to a segment's length; the length fields say where blocks
+ * and records are. Bit 1: the file is shorter than its header says. Bit 2: reading begins with the first block, wherever in the stream that is. The rest
  * is the file.
  *
  * Asserted: reading ends with END, CORRUPT or BAD_VERSION, damage with a text that names the file and an
@@ -32,10 +32,7 @@ static void s_mend_header (uint8_t *data, size_t size, bool cut)
 {
     memcpy (data, "KVDBWAL\n", 8);
     bytes_put64 (data + 16, 1);
-    if (cut || size < WAL_SEGMENT_BYTES_MIN)
-        bytes_put64 (data + 24, size + bytes_get32 (data + 24));
-    else
-        bytes_put64 (data + 24, size);
+    bytes_put64 (data + 24, cut ? size + 1 + bytes_get32 (data + 24) : size);
     memset (data + 48, 0, WAL_SEGMENT_HEADER_BYTES - 48);
     uint32_t crc = crc32c (0, kv_slice (data, 12));
     bytes_put32 (data + 12, crc32c (crc, kv_slice (data + 16, 32)));
@@ -244,10 +241,13 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     if (size < 1 || size > INPUT_BYTES_MAX)
         return 0;
     size_t bytes = size - 1;
-    uint8_t *copy = malloc (bytes + 1);
+    bool is_mended = (data[0] & MENDED) && bytes >= WAL_SEGMENT_HEADER_BYTES;
+    if (is_mended && bytes < WAL_SEGMENT_BYTES_MIN)
+        bytes = WAL_SEGMENT_BYTES_MIN;
+    uint8_t *copy = calloc (1, bytes + 1);
     KV_ASSERT (copy != NULL);
-    memcpy (copy, data + 1, bytes);
-    if ((data[0] & MENDED) && bytes >= WAL_SEGMENT_HEADER_BYTES) {
+    memcpy (copy, data + 1, size - 1);
+    if (is_mended) {
         s_mend_header (copy, bytes, data[0] & CUT);
         s_mend_blocks (copy, bytes, data[0] & ANYWHERE);
     }
