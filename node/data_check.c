@@ -147,8 +147,7 @@ static void s_check_headers (check_t *self)
         [HEADER_GOOD] = NULL,
         [HEADER_DAMAGED] = "at 0: the file's header is damaged",
         [HEADER_LENGTH] = "at 24: the file is longer than it was made",
-        [HEADER_SHORT] = "at 24: the file is shorter than it was made, and what is missing may "
-                         "have held records",
+        [HEADER_SHORT] = "at 24: the file is shorter than it was made; records may be missing",
         [HEADER_BLANK] = "at 0: there is nothing in the file",
         [HEADER_RENAMED] = "at 16: the file bears another one's name",
         [HEADER_FOREIGN] = "at 32: the file belongs to another data directory",

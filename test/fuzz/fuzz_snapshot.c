@@ -155,7 +155,7 @@ static void s_run (memory_t *memory, store_t *store)
     } else {
         KV_ASSERT (status == KV_CORRUPT || status == KV_BAD_VERSION);
         KV_ASSERT (strstr (error.text, s_name) != NULL);
-        KV_ASSERT (status == KV_BAD_VERSION || strstr (error.text, "at offset ") != NULL);
+        KV_ASSERT (status == KV_BAD_VERSION || strstr (error.text, " at ") != NULL);
     }
     snapshot_reader_destroy (&reader);
     writer_free (&copy);
