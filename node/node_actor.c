@@ -176,7 +176,7 @@ static bool s_tend_disk (node_t *self)
         persistence_tend (self->persistence, self->now_ms, s_snapshot_until_us (self, now_us));
     self->spare_us -= clock_us () - now_us;
     node_release_replies (self);
-    if (self->opening && persistence_is_flushed (self->persistence))
+    if (self->opening && persistence_flush (self->persistence))
         node_attach (self);
     const char *fault = persistence_fault (self->persistence);
     if (*fault && !self->ended)

@@ -203,8 +203,6 @@ static void s_shards (node_t *self, const message_shards_t *shards)
     if (self->serving || self->ended)
         return;
     self->opening = true; // R8: the epochs' records are made durable first
-    if (self->persistence)
-        persistence_flush (self->persistence);
 }
 
 /* Everything that is to be durable before it serves is. */

@@ -140,7 +140,7 @@ static void s_last_word (node_t *self)
 /* The last word follows the last reply. */
 void node_leave (node_t *self)
 {
-    bool flushed = !self->persistence || persistence_is_flushed (self->persistence);
+    bool flushed = !self->persistence || persistence_flush (self->persistence);
     if (flushed && outbox_is_clear (self->outbox))
         s_last_word (self);
 }
@@ -184,8 +184,6 @@ static void s_data_message (node_t *self)
     if (self->work_count == 1 && message_decode (self->work_bytes[0], &message) == KV_OK &&
         message.type == MESSAGE_SHUTDOWN) {
         self->leaving = true;
-        if (self->persistence)
-            persistence_flush (self->persistence);
     } else if (self->work_count > 0) {
         log_event (self->log, KV_LOG_WARN, "event=malformed_message lane=data");
     }

@@ -420,15 +420,13 @@ uint64_t persistence_releasable (const persistence_t *self, int64_t now_us)
     return flusher_releasable (&self->flusher, now_us);
 }
 
-void persistence_flush (persistence_t *self)
+bool persistence_flush (persistence_t *self)
 {
-    if (self->state == RUNNING)
-        flusher_demand (&self->flusher, self->flusher.written);
-}
-
-bool persistence_is_flushed (const persistence_t *self)
-{
-    return self->state == RUNNING && wal_durable_lsn (self->wal) == wal_appended_lsn (self->wal);
+    if (self->state != RUNNING)
+        return false;
+    persistence_demand (self, wal_appended_lsn (self->wal));
+    s_ask_sync (self);
+    return wal_durable_lsn (self->wal) == wal_appended_lsn (self->wal);
 }
 
 static void s_on_durable (persistence_t *self, const wal_message_t *message)
@@ -548,10 +546,8 @@ size_t persistence_sockets (const persistence_t *self, void *sockets[PERSISTENCE
 void persistence_finish (persistence_t *self)
 {
     (void)!persistence_write (self);
-    while (self->state == RUNNING && !persistence_is_flushed (self)) {
+    while (!persistence_flush (self) && self->state == RUNNING) {
         zmq_pollitem_t item = {wal_actor_socket (self->wal_actor), 0, ZMQ_POLLIN, 0};
-        persistence_flush (self);
-        s_ask_sync (self);
         zmq_poll (&item, 1, FINISH_POLL_MS);
         wal_message_t message;
         while (self->state == RUNNING && wal_actor_receive (self->wal_actor, &message) == KV_OK)

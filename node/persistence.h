@@ -82,9 +82,9 @@ void persistence_demand (persistence_t *self, uint64_t lsn);
 /* A sync is put off for less time than one can sleep: come back at once. */
 bool persistence_hesitates (const persistence_t *self);
 
-/* Has all that was executed synced as soon as possible; whether it is by now. */
-void persistence_flush (persistence_t *self);
-bool persistence_is_flushed (const persistence_t *self);
+/* Has all that was executed synced as soon as possible, whether it is written yet or not. True: it is by
+ * now. Whoever waits for it asks again each turn, as more may have been executed. */
+KV_CHECK_RESULT bool persistence_flush (persistence_t *self);
 
 /* Q1, and waits until all of it is durable, or there is a fault: a graceful end. */
 void persistence_finish (persistence_t *self);
