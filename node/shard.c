@@ -463,13 +463,20 @@ kv_status_t shard_apply (shard_t *self, const record_t *record)
     return KV_OK;
 }
 
+/* Whether the log has space for the record: what this key takes, not what any may take. */
+static bool s_may_delete (const shard_t *self, const entry_t *entry)
+{
+    return shard_host_has_room (self->host, RECORD_HEADER_BYTES +
+                                                record_effect_bytes (entry_key (entry).size, 0));
+}
+
 size_t shard_expire (shard_t *self, int64_t now_ms, size_t budget)
 {
     size_t done = 0;
     while (done < budget) {
         int64_t expires_ms;
         entry_t *entry = store_next_to_expire (self->store, &expires_ms);
-        if (!entry || expires_ms > now_ms || !shard_host_has_room (self->host, SHARD_DELETE_BYTES))
+        if (!entry || expires_ms > now_ms || !s_may_delete (self, entry))
             break;
         shard_delete (self, entry);
         done++;

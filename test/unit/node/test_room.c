@@ -142,9 +142,9 @@ static void test_room_expiry_in_the_background_waits_for_it (void **state)
     s->now_ms += 10;
     s_fill (self);
     assert_int_equal (executor_tick (s->executor, s->now_ms, 1000), 0);
-    self->log.room += SHARD_DELETE_BYTES + 500;
+    self->log.room += 1000; /* a record takes about 50, as keys are short */
     size_t done = executor_tick (s->executor, s->now_ms, 1000);
-    assert_in_range (done, 1, 50);
+    assert_in_range (done, 10, 50);
     assert_true (executor_stats (s->executor).keys == 100 - done);
     self->log.room = UINT64_MAX;
     assert_int_equal (executor_tick (s->executor, s->now_ms, 1000), 100 - done);
