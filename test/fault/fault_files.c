@@ -426,6 +426,11 @@ static kv_status_t s_lock (files_t *base, const char *name, file_error_t *error)
     return KV_OK;
 }
 
+void fault_files_unlock (files_t *base)
+{
+    ((disk_t *)base)->locked = false;
+}
+
 /* ---- power loss -------------------------------------------------------------------------------------- */
 
 void fault_files_power_loss (files_t *base, power_mode_t mode)

@@ -53,6 +53,9 @@ void fault_files_settle (files_t *self, uint64_t begun);
 uint64_t fault_files_sync_begin (file_t *file);
 void fault_files_sync_end (files_t *self, uint64_t token);
 
+/* The process that has locked the directory is dead: another one may. */
+void fault_files_unlock (files_t *self);
+
 /* The machine loses power; files that are open fail from now on (EIO), and are to be closed. */
 void fault_files_power_loss (files_t *self, power_mode_t mode);
 

@@ -18,9 +18,9 @@ static void s_print (const power_stats_t *stats, uint64_t seeds, double seconds)
             ", of them acknowledged (policies interval and never) %" PRIu64 "\n",
             stats->power_losses, stats->process_deaths, stats->lost_records,
             stats->lost_acknowledged);
-    printf ("snapshots %" PRIu64 ", cut short %" PRIu64 ", recovered from %" PRIu64
+    printf ("snapshots %" PRIu64 ", failed %" PRIu64 ", recovered from %" PRIu64
             ", segments retired %" PRIu64 ", syncs %" PRIu64 ", full disks %" PRIu64 "\n",
-            stats->snapshots, stats->snapshots_cut_short, stats->snapshots_used,
+            stats->snapshots, stats->snapshots_failed, stats->snapshots_used,
             stats->segments_retired, stats->syncs, stats->full_disks);
 }
 

@@ -2,12 +2,10 @@
  * executor, the log's writer and keeper, the flush policy, fuzzy snapshots and recovery, on a disk that
  * tears (fault_files.h), under a virtual clock.
  *
- *   U1  after every death the tables are exactly those that the log's records, up to some lsn, make: no
- *       value that was never written, versions, positions and expiries right.
- *   U2  that lsn is behind everything written, if only the process died.
- *   U3  under always it is behind every record that an acknowledged reply told of, a read's included.
- *   U4  under interval, what was acknowledged and is lost was written within one interval.
- *   U5  no position is ever given twice.
+ * What must hold are U1 to U5 of test/sim/sim_journal.h, and
+ *   U6  under always no reply leaves before the last record about any key that it tells of is durable,
+ *       a read's included (R3).
+ *   U7  what there is space for is never refused (R20).
  *
  * A violation aborts, with a line that says which. */
 #ifndef KVDB_TEST_POWER_RUN_H
@@ -19,7 +17,7 @@
 typedef struct {
     uint64_t requests, acknowledged, held; /* replies: at once, and after waiting */
     uint64_t power_losses, process_deaths, lost_records, lost_acknowledged;
-    uint64_t snapshots, snapshots_used, snapshots_cut_short;
+    uint64_t snapshots, snapshots_used, snapshots_failed;
     uint64_t syncs, segments_retired, full_disks, refused;
 } power_stats_t;
 

@@ -233,7 +233,13 @@ static bool s_kill_earlier (sim_checker_t *self, const place_t *place, size_t in
     return true;
 }
 
-/* Lets the operation take place here, with the key as it is or as having expired. */
+static bool s_only_reads (check_kind_t kind)
+{
+    return kind == CHECK_GET || kind == CHECK_STRLEN || kind == CHECK_EXISTS || kind == CHECK_TTL;
+}
+
+/* Lets the operation take place here, with the key as it is or as having expired. What expired is not
+ * removed by a read: with the wall clock set back it may be there again (L3). */
 static bool s_try_as (sim_checker_t *self, const place_t *place, size_t index, bool as_expired)
 {
     const check_op_t *op = &self->ops[index];
@@ -242,6 +248,8 @@ static bool s_try_as (sim_checker_t *self, const place_t *place, size_t index, b
         next.state.value = 0;
     if (!s_do (self, op, &next.state))
         return false;
+    if (as_expired && s_only_reads (op->kind))
+        next.state = place->state;
     next.known -= op->answer != ANSWER_UNKNOWN;
     next.taken++;
     while (next.low < self->count && self->done[next.low])

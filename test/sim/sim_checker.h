@@ -9,7 +9,8 @@
  *       may_move says that it was sent again. One of unknown outcome that has not taken place by
  *       then never does.
  *   L3  data that expires does so by the wall clock of the machine that has it, of which only
- *       bounds are known: what may have expired may be there or not.
+ *       bounds are known: what may have expired may be there or not; a read that does not find it need
+ *       not have removed it (there may be no space to log that, or it was a list of keys).
  *   L4  CHECK_LOSS: the key's memory is gone, at that very moment.
  *
  * A key here may be a group of keys that are only ever written and read together. Values are small

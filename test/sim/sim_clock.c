@@ -1,13 +1,13 @@
 #include "sim_clock.h"
 
-static int64_t s_local_us (const sim_clock_t *self, int64_t now_us)
+int64_t sim_clock_local_us (const sim_clock_t *self, int64_t now_us)
 {
     return self->offset_us + now_us + now_us * self->drift_ppm / 1000000;
 }
 
 int64_t sim_clock_local_ms (const sim_clock_t *self, int64_t now_us)
 {
-    return s_local_us (self, now_us) / 1000;
+    return sim_clock_local_us (self, now_us) / 1000;
 }
 
 static int64_t s_wall_ms (const sim_clock_t *self, int64_t now_us, uint32_t jumps)
@@ -22,13 +22,17 @@ int64_t sim_clock_wall_ms (const sim_clock_t *self, int64_t now_us)
     return s_wall_ms (self, now_us, self->jump_count);
 }
 
-int64_t sim_clock_when_us (const sim_clock_t *self, int64_t local_ms)
+int64_t sim_clock_when_local_us (const sim_clock_t *self, int64_t local_us)
 {
-    int64_t wanted_us = local_ms * 1000 - self->offset_us;
-    int64_t at_us = wanted_us * 1000000 / (1000000 + self->drift_ppm);
-    while (sim_clock_local_ms (self, at_us) < local_ms)
+    int64_t at_us = (local_us - self->offset_us) * 1000000 / (1000000 + self->drift_ppm);
+    while (sim_clock_local_us (self, at_us) < local_us)
         at_us++; /* rounding */
     return at_us;
+}
+
+int64_t sim_clock_when_us (const sim_clock_t *self, int64_t local_ms)
+{
+    return sim_clock_when_local_us (self, local_ms * 1000);
 }
 
 void sim_clock_jump (sim_clock_t *self, int64_t now_us, int64_t by_ms)

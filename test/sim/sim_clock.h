@@ -27,10 +27,14 @@ typedef struct {
 } sim_clock_t;
 
 int64_t sim_clock_local_ms (const sim_clock_t *self, int64_t now_us);
+int64_t sim_clock_local_us (const sim_clock_t *self, int64_t now_us);
 int64_t sim_clock_wall_ms (const sim_clock_t *self, int64_t now_us);
 
 /* The first virtual time at which the monotonic clock shows local_ms. */
 int64_t sim_clock_when_us (const sim_clock_t *self, int64_t local_ms);
+
+/* The same for a time in microseconds. */
+int64_t sim_clock_when_local_us (const sim_clock_t *self, int64_t local_us);
 
 /* Sets the wall clock ahead, or back. Later jumps than SIM_WALL_JUMPS_MAX do not happen. */
 void sim_clock_jump (sim_clock_t *self, int64_t now_us, int64_t by_ms);

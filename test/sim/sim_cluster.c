@@ -4,9 +4,16 @@
 
 #include "test/fault/fault_files.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
-enum { BROKERS_MAX = 64, RESTART_US_MOST = 600 * 1000 };
+enum {
+    BROKERS_MAX = 64,
+    RESTART_US_MOST = 600 * 1000,
+    SYNC_US_LEAST = 60,
+    SLOW_SYNC_US_LEAST = 10 * 1000,
+    SLOW_SYNC_US_MOST = 500 * 1000
+};
 
 typedef struct {
     sim_node_t *node; /* owned */
@@ -15,7 +22,13 @@ typedef struct {
 
 typedef struct {
     char id[24];
-    files_t *disk; /* owned */
+    files_t *disk;          /* owned */
+    sim_journal_t *journal; /* owned: of what is in the directory on it */
+    sim_pace_t pace;
+    bool disk_failing;         /* full, or a sync is to fail: a process may end of it */
+    bool stale_directory;      /* M2 */
+    bool is_in_directory;      /* M1: the node's data */
+    const sim_node_t *is_with; /* M1: whose memory has them; both not: they are lost */
     process_t processes[SIM_PROCESSES_MAX];
     uint32_t process_count;
     process_t *current; /* M1 */
@@ -49,12 +62,15 @@ struct sim_cluster {
 
 /* ---- machines ---------------------------------------------------------------------------------- */
 
-static void s_lose_current (sim_cluster_t *self, uint32_t index)
+/* M1 */
+static void s_lose (sim_cluster_t *self, uint32_t index)
 {
     machine_t *machine = &self->machines[index];
-    if (!machine->current)
+    if (!machine->is_in_directory && !machine->is_with)
         return;
-    machine->current = NULL;
+    machine->stale_directory = machine->stale_directory || machine->is_in_directory; // M2
+    machine->is_in_directory = false;
+    machine->is_with = NULL;
     sim_trace (self->sim, machine->id, "", "its data are lost");
     sim_oracle_loss (self->oracle, index);
 }
@@ -73,27 +89,82 @@ static void s_restart_later (sim_cluster_t *self, uint32_t index)
                     &self->places[index], 0);
 }
 
-/* M1 */
 static void s_process_ended (sim_cluster_t *self, uint32_t index, const sim_node_t *node)
 {
     machine_t *machine = &self->machines[index];
     if (machine->current && machine->current->node == node)
-        s_lose_current (self, index);
+        machine->current = NULL;
+    if (machine->is_with == node)
+        s_lose (self, index);
     s_restart_later (self, index);
 }
 
-static void s_ended (void *context, sim_node_t *node, bool failed)
+static void s_ended (void *context, sim_node_t *node, sim_end_t how)
 {
     place_t *place = context;
-    if (failed)
-        sim_fail (place->cluster->sim, "node", "%s gave up", sim_node_name (node));
-    s_process_ended (place->cluster, place->machine, node);
+    sim_cluster_t *self = place->cluster;
+    bool may_fail = self->machines[place->machine].disk_failing;
+    if (how == SIM_END_LOCKED_OUT)
+        sim_count (self->sim, COUNT_NODE_LOCKED_OUT);
+    if (how == SIM_END_DISK)
+        sim_count (self->sim, COUNT_NODE_DISK_FAILED);
+    if (how == SIM_END_GAVE_UP || (how == SIM_END_DISK && !may_fail))
+        sim_fail (self->sim, "node", "%s gave up", sim_node_name (node));
+    s_process_ended (self, place->machine, node);
 }
 
-static void s_runs (void *context, uint64_t incarnation, kv_slice_t body)
+static void s_ran (void *context, uint64_t incarnation, kv_slice_t body, kv_slice_t reply)
 {
     place_t *place = context;
-    sim_oracle_runs (place->cluster->oracle, incarnation, body);
+    sim_oracle_ran (place->cluster->oracle, incarnation, body, reply);
+}
+
+/* The value of one of a key's names in what was recovered, or NULL. */
+static const entry_t *s_recovered_entry (const executor_t *executor, const sim_key_t *key,
+                                         uint32_t member)
+{
+    const shard_t *shard = executor_shard (executor, key->shard);
+    if (!shard)
+        return NULL;
+    kv_slice_t name = kv_slice_text (key->names[member]);
+    const store_t *store = shard_store (shard);
+    return store_find (store, name, store_hash (store, name));
+}
+
+static void s_set_back (sim_cluster_t *self, const executor_t *executor, uint32_t index)
+{
+    const sim_key_t *key = &self->keys.keys[index];
+    const entry_t *entry = s_recovered_entry (executor, key, 0);
+    kv_slice_t value = entry ? entry_value (entry) : kv_slice (NULL, 0);
+    for (uint32_t i = 1; i < key->name_count; i++) {
+        const entry_t *other = s_recovered_entry (executor, key, i);
+        if (!other != !entry || (entry && !kv_slice_equal (entry_value (other), value)))
+            sim_fail (self->sim, "recovery", "what MSET wrote to %s was recovered in part",
+                      key->names[0]);
+    }
+    int64_t expires_ms =
+        entry ? store_expires_ms (shard_store (executor_shard (executor, key->shard)), entry) : 0;
+    sim_count (self->sim, COUNT_KEY_SET_BACK);
+    sim_oracle_set_back (self->oracle, index, entry ? &value : NULL, expires_ms);
+}
+
+/* M1: under always nothing that anybody could know of may be lost. */
+static void s_recovered (void *context, const executor_t *executor, const sim_journal_loss_t *loss)
+{
+    place_t *place = context;
+    sim_cluster_t *self = place->cluster;
+    sim_oracle_restarted (self->oracle, place->machine);
+    if (!loss->power || loss->records == 0)
+        return;
+    sim_count (self->sim, COUNT_RECOVERED_LESS);
+    if (loss->acknowledged)
+        sim_count (self->sim, COUNT_ACKNOWLEDGED_LOST);
+    if (self->config.policy == FLUSH_ALWAYS || !self->machines[place->machine].is_in_directory)
+        return;
+    for (uint32_t key = 0; key < self->keys.count; key++) {
+        if (self->keys.keys[key].node == place->machine)
+            s_set_back (self, executor, key);
+    }
 }
 
 static void s_kill_process (sim_cluster_t *self, uint32_t index, process_t *process,
@@ -115,6 +186,36 @@ sim_node_t *sim_cluster_process (sim_cluster_t *self, uint32_t index)
     return NULL;
 }
 
+static void s_make_directory (sim_cluster_t *self, machine_t *machine)
+{
+    files_destroy (&machine->disk);
+    sim_journal_destroy (&machine->journal);
+    machine->disk = fault_files_new (sim_random_next (&self->random), 0);
+    machine->journal = sim_journal_new (self->config.shards);
+    machine->disk_failing = false;
+    machine->stale_directory = false;
+}
+
+/* What a process to be started has for a directory (M3). */
+static sim_directory_t s_directory (sim_cluster_t *self, machine_t *machine, bool there)
+{
+    const sim_config_t *config = &self->config;
+    if (there && sim_random_percent (&self->random, 70))
+        return (sim_directory_t){.policy = FLUSH_OFF};
+    if (!there && machine->stale_directory) {
+        s_make_directory (self, machine);
+        sim_trace (self->sim, machine->id, "", "its directory is wiped");
+        sim_count (self->sim, COUNT_DIRECTORY_WIPED);
+    }
+    return (sim_directory_t){.files = machine->disk,
+                             .journal = machine->journal,
+                             .pace = &machine->pace,
+                             .policy = config->policy,
+                             .interval_us = config->interval_us,
+                             .segment_bytes = config->segment_bytes,
+                             .snapshot_log_bytes = config->snapshot_log_bytes};
+}
+
 bool sim_cluster_start (sim_cluster_t *self, uint32_t index, bool second)
 {
     machine_t *machine = &self->machines[index];
@@ -126,14 +227,15 @@ bool sim_cluster_start (sim_cluster_t *self, uint32_t index, bool second)
     sim_node_options_t options = {.sim = self->sim,
                                   .network = self->network,
                                   .clock = &self->clocks[index],
-                                  .disk = machine->disk,
+                                  .directory = s_directory (self, machine, there),
                                   .id = machine->id,
                                   .name = name,
                                   .shards = self->config.shards,
                                   .max_value_bytes = 4096,
                                   .lanes_keep = self->config.lanes_keep,
                                   .random = sim_random_fork (&self->random, 100 + index),
-                                  .runs = s_runs,
+                                  .ran = s_ran,
+                                  .recovered = s_recovered,
                                   .ended = s_ended,
                                   .context = &self->places[index]};
     process_t *process = &machine->processes[machine->process_count++];
@@ -152,8 +254,40 @@ void sim_cluster_kill (sim_cluster_t *self, uint32_t index, bool with_machine)
     machine_t *machine = &self->machines[index];
     for (uint32_t i = 0; i < machine->process_count; i++)
         s_kill_process (self, index, &machine->processes[i], with_machine);
-    if (with_machine)
-        fault_files_power_loss (machine->disk, POWER_TEAR);
+    if (!with_machine)
+        return;
+    fault_files_power_loss (machine->disk,
+                            sim_random_percent (&self->random, 70) ? POWER_TEAR : POWER_LOSE);
+    sim_journal_power_loss (machine->journal);
+}
+
+static void s_set_pace (const sim_cluster_t *self, machine_t *machine, bool slow)
+{
+    machine->pace = slow ? (sim_pace_t){SLOW_SYNC_US_LEAST, SLOW_SYNC_US_MOST}
+                         : (sim_pace_t){SYNC_US_LEAST, self->config.sync_most_us};
+}
+
+void sim_cluster_slow_disk (sim_cluster_t *self, uint32_t index, bool slow)
+{
+    sim_trace (self->sim, self->machines[index].id, "",
+               slow ? "its disk is slow" : "its disk is fast");
+    s_set_pace (self, &self->machines[index], slow);
+}
+
+void sim_cluster_fill_disk (sim_cluster_t *self, uint32_t index, bool full)
+{
+    machine_t *machine = &self->machines[index];
+    sim_trace (self->sim, machine->id, "", full ? "its disk is full" : "its disk has space");
+    machine->disk_failing = machine->disk_failing || full;
+    fault_files_set_capacity (machine->disk, full ? 1 : 0);
+}
+
+void sim_cluster_fail_sync (sim_cluster_t *self, uint32_t index)
+{
+    machine_t *machine = &self->machines[index];
+    sim_trace (self->sim, machine->id, "", "a sync of its disk is to fail");
+    machine->disk_failing = true;
+    fault_files_fail (machine->disk, FAULT_SYNC, 1, EIO, 1);
 }
 
 void sim_cluster_block (sim_cluster_t *self, uint32_t index, sim_flow_t flow, bool block)
@@ -206,15 +340,22 @@ static void s_admits (void *context, uint32_t index, uint64_t incarnation)
     if (machine->current) {
         machine->current->stale = true;
         sim_count (self->sim, COUNT_NODE_REPLACED);
-        s_lose_current (self, index);
+        s_lose (self, index);
+        machine->current = NULL;
     }
-    if (process->stale && sim_node_is_alive (process->node)) {
+    if (!sim_node_is_alive (process->node))
+        return; /* its READY has outlived it */
+    bool logs = sim_node_has_log (process->node);
+    if (process->stale || (logs && machine->stale_directory)) {
         sim_count (self->sim, COUNT_NODE_STALE_KILLED);
         s_kill_process (self, index, process, false); // M2
         return;
     }
-    if (sim_node_is_alive (process->node))
-        machine->current = process; /* else its READY has outlived it */
+    if (!logs || !machine->is_in_directory)
+        s_lose (self, index);
+    machine->current = process;
+    machine->is_in_directory = logs;
+    machine->is_with = logs ? NULL : process->node;
 }
 
 sim_broker_t *sim_cluster_broker (sim_cluster_t *self)
@@ -320,6 +461,9 @@ void sim_cluster_heal (sim_cluster_t *self)
         sim_cluster_block (self, i, SIM_UP, false);
         sim_cluster_block (self, i, SIM_DOWN, false);
         sim_cluster_resume (self, i);
+        sim_cluster_slow_disk (self, i, false);
+        fault_files_heal (self->machines[i].disk);
+        fault_files_set_capacity (self->machines[i].disk, 0);
         sim_cluster_start (self, i, false);
     }
     sim_cluster_pause_broker (self, false);
@@ -379,8 +523,8 @@ static void s_make_machine (sim_cluster_t *self, uint32_t index)
 {
     machine_t *machine = &self->machines[index];
     snprintf (machine->id, sizeof machine->id, "node%u", index + 1);
-    sim_random_t chance = sim_random_fork (&self->random, 300 + index);
-    machine->disk = fault_files_new (sim_random_next (&chance), 0);
+    s_make_directory (self, machine);
+    s_set_pace (self, machine, false);
     self->clocks[index] = s_clock (self);
     self->places[index] = (place_t){self, index};
 }
@@ -421,6 +565,7 @@ void sim_cluster_destroy (sim_cluster_t **self_p)
         for (uint32_t p = 0; p < self->machines[i].process_count; p++)
             sim_node_destroy (&self->machines[i].processes[p].node);
         files_destroy (&self->machines[i].disk);
+        sim_journal_destroy (&self->machines[i].journal);
     }
     for (uint32_t i = 0; i < self->broker_count; i++)
         sim_broker_destroy (&self->brokers[i]);

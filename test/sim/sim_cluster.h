@@ -4,10 +4,16 @@
  *   machine   clock, disk, processes of one node: mostly one, sometimes a second that was started
  *             under the id of a living one, and what is left of former ones
  *
- *   M1  `current` is the process the broker admitted last, while it lives; its data are the node's.
- *       When it dies, or another is admitted, the data are lost: sim_oracle_loss.
- *   M2  a process that was replaced is killed when it is admitted again: this version of KvDB gives
- *       no promise on what it would bring back.
+ *   M1  `current` is the process the broker admitted last, while it lives. The node's data are where that
+ *       process has them: in the machine's directory (policies with a log), or in its memory, and then they
+ *       are lost when it dies. When a process is admitted that has another place, all is lost, too:
+ *       sim_oracle_loss. What a directory loses with the power, as its policy allows, is told to the
+ *       histories when it has been recovered: sim_oracle_set_back. Nothing else is ever lost.
+ *   M2  a process that was replaced is killed when it is admitted again, and a directory whose process was
+ *       replaced is wiped before it is used again: this version of KvDB gives no promise on what they would
+ *       bring back.
+ *   M3  a second process either finds the directory locked, or has none, as one that was started elsewhere
+ *       under the same id.
  *
  * Owner: sim_run. */
 #ifndef KVDB_TEST_SIM_SIM_CLUSTER_H
@@ -34,6 +40,10 @@ typedef struct {
     uint32_t faults;        /* a bit for each kind of sim_faults.h */
     int64_t fault_every_us; /* about */
     int64_t faults_end_us;
+    flush_policy_t policy; /* of all nodes */
+    int64_t interval_us;
+    uint64_t segment_bytes, snapshot_log_bytes;
+    int64_t sync_most_us; /* of a disk that is not slow */
     sim_mix_t mix;
 } sim_config_t;
 
@@ -59,6 +69,11 @@ void sim_cluster_kill (sim_cluster_t *self, uint32_t machine, bool with_machine)
 /* Blocks what its processes, and those to come, send (SIM_UP) or receive (SIM_DOWN). */
 void sim_cluster_block (sim_cluster_t *self, uint32_t machine, sim_flow_t flow, bool block);
 void sim_cluster_jump (sim_cluster_t *self, uint32_t machine, int64_t by_ms);
+
+/* Its disk: syncs take long; there is no space; the next sync fails. */
+void sim_cluster_slow_disk (sim_cluster_t *self, uint32_t machine, bool slow);
+void sim_cluster_fill_disk (sim_cluster_t *self, uint32_t machine, bool full);
+void sim_cluster_fail_sync (sim_cluster_t *self, uint32_t machine);
 
 /* Lets all its processes go on. */
 void sim_cluster_resume (sim_cluster_t *self, uint32_t machine);

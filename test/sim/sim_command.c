@@ -54,6 +54,7 @@ static bool s_had_no_effect (const sim_seat_t *seat, const sim_command_t *self, 
     switch (status) {
     case KV_BUSY: sim_count (seat->sim, COUNT_RESULT_BUSY); return true;
     case KV_UNAVAILABLE: sim_count (seat->sim, COUNT_RESULT_UNAVAILABLE); return true;
+    case KV_DISK_FULL: sim_count (seat->sim, COUNT_RESULT_DISK_FULL); return true;
     case KV_TOO_LARGE: return true; /* more than the queues may ever hold */
     default: return false;
     }
@@ -287,7 +288,8 @@ static void s_walk_ends (const sim_seat_t *seat, sim_command_t *self)
     scan->done = true;
     sim_count (seat->sim, COUNT_SCAN_WALKED);
     for (uint32_t key = 0; key < seat->keys->count; key++) {
-        if (!sim_oracle_is_present (seat->oracle, key, scan->since_us))
+        if (!sim_oracle_is_present (seat->oracle, key, scan->since_us) ||
+            sim_oracle_was_restarted (seat->oracle, seat->keys->keys[key].node, scan->since_us))
             continue;
         sim_count (seat->sim, COUNT_SCAN_KEY_EXPECTED);
         if (s_found_members (seat, scan->found, key) != seat->keys->keys[key].name_count)

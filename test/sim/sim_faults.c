@@ -165,6 +165,42 @@ static void s_set_wall (sim_faults_t *self)
     sim_cluster_jump (self->cluster, s_machine (self), ahead ? by_ms : -by_ms);
 }
 
+/* ---- disks ------------------------------------------------------------------------------------------- */
+
+static void s_disk_is_fast (void *context, uint64_t machine)
+{
+    sim_faults_t *self = context;
+    sim_cluster_slow_disk (self->cluster, (uint32_t)machine, false);
+}
+
+static void s_slow_disk (sim_faults_t *self)
+{
+    uint32_t machine = s_machine (self);
+    sim_count (self->sim, COUNT_DISK_SLOW);
+    sim_cluster_slow_disk (self->cluster, machine, true);
+    s_after (self, s_a_while (self), s_disk_is_fast, self, machine);
+}
+
+static void s_disk_has_space (void *context, uint64_t machine)
+{
+    sim_faults_t *self = context;
+    sim_cluster_fill_disk (self->cluster, (uint32_t)machine, false);
+}
+
+static void s_fill_disk (sim_faults_t *self)
+{
+    uint32_t machine = s_machine (self);
+    sim_count (self->sim, COUNT_DISK_FULL);
+    sim_cluster_fill_disk (self->cluster, machine, true);
+    s_after (self, s_a_while (self), s_disk_has_space, self, machine);
+}
+
+static void s_fail_sync (sim_faults_t *self)
+{
+    sim_count (self->sim, COUNT_DISK_SYNC_FAILS);
+    sim_cluster_fail_sync (self->cluster, s_machine (self));
+}
+
 /* ---- the broker -------------------------------------------------------------------------------------- */
 
 static void s_broker_starts (void *context, uint64_t number)
@@ -225,6 +261,9 @@ static void s_strike (sim_faults_t *self, sim_fault_t fault)
     case FAULT_BROKER_CRASH: s_end_broker (self, true); return;
     case FAULT_BROKER_STOP: s_end_broker (self, false); return;
     case FAULT_BROKER_PAUSE: s_pause_broker (self); return;
+    case FAULT_DISK_SLOW: s_slow_disk (self); return;
+    case FAULT_DISK_FULL: s_fill_disk (self); return;
+    case FAULT_DISK_SYNC: s_fail_sync (self); return;
     case FAULTS: break;
     }
     KV_UNREACHABLE ("a kind of fault");

@@ -22,6 +22,9 @@ typedef enum {
     FAULT_BROKER_CRASH,
     FAULT_BROKER_STOP,
     FAULT_BROKER_PAUSE,
+    FAULT_DISK_SLOW,
+    FAULT_DISK_FULL,
+    FAULT_DISK_SYNC,
     FAULTS
 } sim_fault_t;
 

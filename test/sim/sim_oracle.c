@@ -8,7 +8,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { STEPS_MOST = 200000 };
+enum { STEPS_MOST = 200000, NODES_MOST = 8 };
 
 typedef struct {
     check_op_t *ops; /* owned */
@@ -35,7 +35,8 @@ struct sim_oracle {
     history_t histories[SIM_KEYS_MAX];
     token_t *tokens; /* owned; token t is tokens[t - 1] */
     uint32_t token_count, token_capacity;
-    newest_t **newest; /* owned [connection]: owned [shards], or NULL */
+    int64_t restarted_us[NODES_MOST]; /* of each node, the last time */
+    newest_t **newest;                /* owned [connection]: owned [shards], or NULL */
     uint32_t newest_capacity;
     command_t command; /* scratch */
 };
@@ -103,6 +104,33 @@ void sim_oracle_loss (sim_oracle_t *self, uint32_t node)
         if (self->options.keys->keys[key].node == node)
             sim_oracle_add (self, key, &loss);
     }
+}
+
+void sim_oracle_set_back (sim_oracle_t *self, uint32_t key, const kv_slice_t *value,
+                          int64_t expires_ms)
+{
+    int64_t now_us = sim_now (self->options.sim);
+    check_op_t op = {.kind = value ? CHECK_SET : CHECK_LOSS,
+                     .answer = ANSWER_ANY,
+                     .expiry = expires_ms ? EXPIRY_ABSOLUTE : EXPIRY_NONE,
+                     .amount = expires_ms,
+                     .invoked_us = now_us,
+                     .answered_us = now_us};
+    if (value)
+        op.value = sim_values_of (self->values, *value);
+    sim_oracle_add (self, key, &op);
+}
+
+void sim_oracle_restarted (sim_oracle_t *self, uint32_t node)
+{
+    KV_ASSERT (node < NODES_MOST);
+    self->restarted_us[node] = sim_now (self->options.sim);
+}
+
+bool sim_oracle_was_restarted (const sim_oracle_t *self, uint32_t node, int64_t since_us)
+{
+    KV_ASSERT (node < NODES_MOST);
+    return self->restarted_us[node] >= since_us;
 }
 
 /* The operation shows that the key was there when it took place. */
@@ -312,17 +340,29 @@ static void s_executes (sim_oracle_t *self, uint64_t incarnation, kv_slice_t nam
     s_check_order (self, incarnation, number, self->options.keys->keys[key].shard);
 }
 
-void sim_oracle_runs (sim_oracle_t *self, uint64_t incarnation, kv_slice_t body)
+/* A command that was refused was not executed. */
+static bool s_is_refusal (kv_status_t status)
+{
+    return status == KV_DISK_FULL || status == KV_BUSY || status == KV_MOVED ||
+           status == KV_LOADING;
+}
+
+void sim_oracle_ran (sim_oracle_t *self, uint64_t incarnation, kv_slice_t body, kv_slice_t bytes)
 {
     request_t request;
+    reply_t reply;
+    result_t result;
     const char *why;
     command_t *command = &self->command;
-    if (request_decode (body, &request, &why) != KV_OK)
+    if (request_decode (body, &request, &why) != KV_OK || reply_decode (bytes, &reply) != KV_OK ||
+        reply.count != request.command_count)
         return;
     for (uint32_t i = 0; i < request.command_count; i++) {
-        if (command_read (command, &request.commands, &why) != KV_OK)
+        if (command_read (command, &request.commands, &why) != KV_OK ||
+            result_next (&reply, &result) != KV_OK)
             return;
-        if (!command->spec || command->spec->flags != COMMAND_WRITE || command->argc < 3)
+        if (!command->spec || command->spec->flags != COMMAND_WRITE || command->argc < 3 ||
+            s_is_refusal (result.status))
             continue;
         uint32_t most = command->spec->keys == KEYS_PAIRS ? command->argc : 3;
         for (uint32_t k = 1; k + 1 < most; k += 2)

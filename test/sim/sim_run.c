@@ -49,6 +49,15 @@ static void s_draw_limits (sim_random_t *random, sim_config_t *config)
         config->mix.gentle ? 3000 : (uint32_t)sim_random_range (random, 100, 1000);
 }
 
+static void s_draw_disks (sim_random_t *random, sim_config_t *config)
+{
+    config->policy = (flush_policy_t)sim_random_range (random, FLUSH_ALWAYS, FLUSH_OFF);
+    config->interval_us = sim_random_scale (random, 10 * 1000, 400 * 1000);
+    config->segment_bytes = UINT64_C (4096) << sim_random_below (random, 4);
+    config->snapshot_log_bytes = (uint64_t)sim_random_scale (random, 500, 40000);
+    config->sync_most_us = sim_random_scale (random, 100, 20 * 1000);
+}
+
 static sim_config_t s_draw_config (sim_random_t *random)
 {
     static const uint32_t shards[] = {1, 1, 1, 2, 2, 3,  3,  4,  4,  4,  5,  5,
@@ -63,6 +72,7 @@ static sim_config_t s_draw_config (sim_random_t *random)
     s_draw_faults (random, &config);
     s_draw_mix (random, &config);
     s_draw_limits (random, &config);
+    s_draw_disks (random, &config);
     config.grace_ms = config.beacon_ms * (uint32_t)sim_random_range (random, 5, 7);
     config.latency_most_us =
         config.latency_least_us + sim_random_scale (random, 50, config.mix.gentle ? 1000 : 8000);
@@ -76,12 +86,16 @@ static sim_config_t s_draw_config (sim_random_t *random)
 
 static void s_trace_config (sim_t *sim, const sim_config_t *config)
 {
-    sim_trace (sim, "run", "",
-               "%u nodes, %u shards, %u clients of %u requests, %u in flight; beacon %u ms, grace "
-               "%u ms; queues of %" PRIu64 " bytes, %u commands a shard; faults %x until %.3f s",
-               config->nodes, config->shards, config->clients, config->requests, config->window,
-               config->beacon_ms, config->grace_ms, config->queue_bytes,
-               config->shard_queue_commands, config->faults, (double)config->faults_end_us / 1e6);
+    sim_trace (
+        sim, "run", "",
+        "%u nodes, %u shards, %u clients of %u requests, %u in flight; beacon %u ms, grace "
+        "%u ms; queues of %" PRIu64 " bytes, %u commands a shard; faults %x until %.3f s; policy "
+        "%s, interval %.3f s, segments of %" PRIu64 " bytes",
+        config->nodes, config->shards, config->clients, config->requests, config->window,
+        config->beacon_ms, config->grace_ms, config->queue_bytes, config->shard_queue_commands,
+        config->faults, (double)config->faults_end_us / 1e6, flush_policy_name (config->policy),
+        (double)config->interval_us / 1e6, config->segment_bytes);
+    sim_count (sim, (sim_count_t)(COUNT_POLICY_ALWAYS + config->policy));
 }
 
 /* Lets virtual time pass; false: the run has failed. */
