@@ -35,30 +35,34 @@ typedef enum { REPLICA_PLAIN, REPLICA_PROMISING, REPLICA_CUTTING } replica_state
 typedef struct {
     uint32_t shard;
     replica_state_t state;
-    uint64_t promised;  /* durable, but for PROMISING: then `seen` is what becomes it */
-    uint64_t seen;      /* the highest epoch seen; >= promised */
+    uint64_t promised; /* durable, but for PROMISING: then `seen` is what becomes it */
+    uint64_t seen;     /* the highest epoch seen; >= promised */
     uint64_t last, received, durable, committed;
+    uint64_t told_committed; /* by the owner: the log may not go as far */
     bool matched;
-    uint64_t cut_to;    /* CUTTING */
-    int64_t granted_us; /* the last beacon of an owner that was answered; INT64_MIN: none in this life */
-    epoch_history_t history; /* owned */
+    uint64_t cut_to, cut_epoch; /* CUTTING: behind which record, and whose owner has asked for it */
+    int64_t
+        granted_us; /* the last beacon of an owner that was answered; INT64_MIN: none in this life */
+    epoch_history_t history;                /* owned */
     uint64_t acked_received, acked_durable; /* as told last, under `promised` */
 } replica_t;
 
 /* What a message of a stream says of one shard. */
 typedef struct {
     uint32_t shard;
-    uint64_t epoch;     /* under which it is sent: the fence */
-    uint64_t previous;  /* the position before the first record in it */
-    uint64_t last;      /* of the last record in it; previous: there is none, it asks how far the log goes */
-    uint64_t cut_from;  /* not 0: whoever has this as its last position is to cut back to `previous` first */
+    uint64_t epoch;    /* under which it is sent: the fence */
+    uint64_t previous; /* the position before the first record in it */
+    uint64_t
+        last; /* of the last record in it; previous: there is none, it asks how far the log goes */
+    uint64_t
+        cut_from; /* not 0: whoever has this as its last position is to cut back to `previous` first */
     uint64_t committed; /* all members have it */
     uint64_t durable;   /* of the owner's own log */
 } stream_head_t;
 
 typedef enum {
-    STREAM_OLD,     /* its epoch is over: tell its sender which one there is (`seen`) */
-    STREAM_LATER,   /* not now: a promise or a cut is on its way to the disk; it will be sent again */
+    STREAM_OLD,   /* its epoch is over: tell its sender which one there is (`seen`) */
+    STREAM_LATER, /* not now: a promise or a cut is on its way to the disk; it will be sent again */
     STREAM_PROMISE, /* its epoch is new: make it durable (replica_promised) */
     STREAM_CUT,     /* log a TRUNCATE to cut_to, make it durable (replica_was_cut) */
     STREAM_DIFFERS, /* this log does not go on there: tell its last position and its history */
@@ -81,12 +85,13 @@ void replica_promised (replica_t *self, uint64_t epoch);
 /* What to do with a message of a stream. STREAM_PROMISE and STREAM_CUT have changed the state already. */
 stream_verdict_t replica_judge (replica_t *self, const stream_head_t *head);
 
-/* Records were appended to the log (by an owner of its own shard, too). `opens`: the last of them opens an
- * epoch, its own. KV_CORRUPT: it does not follow `last`. */
+/* A record was appended to the log (by an owner, too). `opens`: it opens the epoch of its position.
+ * KV_CORRUPT, and nothing has changed: it does not follow `last`, or is of an epoch above the promised. */
 KV_CHECK_RESULT kv_status_t replica_append (replica_t *self, uint64_t previous, uint64_t position,
                                             bool opens);
 
-/* The log is written, and synced, up to these positions; either may have been told before. */
+/* The log is written, and synced, up to these positions; either may have been told before. To be called
+ * before replica_was_cut, if one sync has made both true. */
 void replica_reached (replica_t *self, uint64_t received, uint64_t durable);
 
 /* The TRUNCATE is durable: the log ends at cut_to. */
@@ -100,7 +105,7 @@ void replica_rebase (replica_t *self, uint64_t last, epoch_history_t *history, u
 /* This copy's log is what counts from now on: it owns the shard under its promised epoch. */
 void replica_own (replica_t *self);
 
-/* How far all members have it, as an owner knows. */
+/* All members have it up to there, as far as the owner knows. Only while matched. */
 void replica_commit (replica_t *self, uint64_t committed);
 
 /* Whether a beacon from the owner of that epoch is to be answered with a grant (C6). */

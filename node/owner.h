@@ -40,11 +40,11 @@ typedef enum { COPY_ASKED, COPY_STREAMING, COPY_LACKING } owner_copy_state_t;
 
 /* All that can be set; microseconds. */
 typedef struct {
-    int64_t lease_us;     /* how long a grant runs for its holder, the drift already taken off */
-    int64_t grace_us;     /* how long a promoted member waits, the drift already added; > lease_us */
-    int64_t stall_us;     /* acknowledgements that stand still for so long with records outstanding */
-    int64_t steady_us;    /* contact before a learner is admitted (R10) */
-    int64_t ask_us;       /* between askings of the coordinator for the same thing */
+    int64_t lease_us;  /* how long a grant runs for its holder, the drift already taken off */
+    int64_t grace_us;  /* how long a promoted member waits, the drift already added; > lease_us */
+    int64_t stall_us;  /* acknowledgements that stand still for so long with records outstanding */
+    int64_t steady_us; /* contact before a learner is admitted (R10) */
+    int64_t ask_us;    /* between askings of the coordinator for the same thing */
     bool expects_followers; /* min (replicas, nodes - 1) >= 1: a single member is alone (R11) */
 } owner_options_t;
 
@@ -60,14 +60,14 @@ typedef struct {
 } owner_copy_t;
 
 typedef enum {
-    OWNER_OPEN,  /* append a record that opens the epoch, then call owner_appended; sync up to it */
-    OWNER_SYNC,  /* make the log durable up to `position` */
+    OWNER_OPEN, /* append a record that opens the epoch, then call owner_appended; sync up to it */
+    OWNER_SYNC, /* make the log durable up to `position` */
     OWNER_ASK_ADMIT, /* tell the coordinator: admit `member` */
     OWNER_ASK_DROP,  /* ...: drop it */
-    OWNER_BASE,  /* `member` lacks what this log no longer has: give it a full copy, or a base to the
+    OWNER_BASE, /* `member` lacks what this log no longer has: give it a full copy, or a base to the
                     secondary WAL; then owner_based */
-    OWNER_SERVE, /* from now on requests are taken */
-    OWNER_STOP,  /* no more: HOLDING or OVER. OVER: replies that are held are dropped (R4) */
+    OWNER_SERVE,     /* from now on requests are taken */
+    OWNER_STOP,      /* no more: HOLDING or OVER. OVER: replies that are held are dropped (R4) */
     OWNER_RELINQUISH /* to `member`: the next configuration, as this one serves no more (R18) */
 } owner_effect_kind_t;
 
@@ -124,8 +124,8 @@ void owner_sent (owner_t *self, uint32_t copy, uint64_t last);
 
 owner_state_t owner_state (const owner_t *self);
 uint64_t owner_epoch (const owner_t *self);
-uint64_t owner_committed (const owner_t *self); // W1
-uint64_t owner_secured (const owner_t *self);   // W2
+uint64_t owner_committed (const owner_t *self);             // W1
+uint64_t owner_secured (const owner_t *self);               // W2
 bool owner_is_leased (const owner_t *self, int64_t now_us); // W5
 bool owner_is_alone (const owner_t *self);
 

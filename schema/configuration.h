@@ -16,7 +16,7 @@
 #include "schema/message.h"
 
 enum {
-    KV_MEMBERS_MAX = 8,  /* an owner, its followers, the secondary WAL, and one who joins */
+    KV_MEMBERS_MAX = 8,   /* an owner, its followers, the secondary WAL, and one who joins */
     KV_SECONDARY = 0xffff /* the node index that stands for the secondary WAL */
 };
 
