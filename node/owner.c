@@ -89,24 +89,29 @@ static bool s_is_required (const owner_copy_t *copy)
     return copy->part != PART_LEARNER; // W4
 }
 
-/* Room for one more: a learner that was not heard for long makes it, if there is one. */
-static owner_copy_t *s_room (owner_t *self)
+/* Room for a copy of that node: a former life of it that counts for nothing makes it, or who was not heard
+ * for longest. */
+static owner_copy_t *s_room (owner_t *self, uint32_t node)
 {
-    if (self->copy_count < OWNER_COPIES_MAX)
-        return &self->copies[self->copy_count++];
     owner_copy_t *oldest = NULL;
     for (uint32_t i = 0; i < self->copy_count; i++) {
         owner_copy_t *copy = &self->copies[i];
-        if (!s_is_required (copy) && (!oldest || copy->heard_us < oldest->heard_us))
+        if (s_is_required (copy))
+            continue;
+        if (copy->member.node == node)
+            return copy;
+        if (!oldest || copy->heard_us < oldest->heard_us)
             oldest = copy;
     }
+    if (self->copy_count < OWNER_COPIES_MAX)
+        return &self->copies[self->copy_count++];
     return oldest; /* members and joiners are KV_MEMBERS_MAX at most, so there is one */
 }
 
 static owner_copy_t *s_add_copy (owner_t *self, const member_t *member, owner_part_t part,
                                  int64_t now_us)
 {
-    owner_copy_t *copy = s_room (self);
+    owner_copy_t *copy = s_room (self, member->node);
     *copy = (owner_copy_t){.member = *member,
                            .part = part,
                            .state = COPY_ASKED,
@@ -262,7 +267,8 @@ static void s_count (owner_t *self)
         self->committed = received;
     if (durable >= self->open && durable > self->secured)
         self->secured = durable;
-    replica_commit (self->replica, self->committed);
+    if (self->replica->matched) /* else a later epoch is being promised; then it is told again */
+        replica_commit (self->replica, self->committed);
 }
 
 /* What follows from what is known now. */
@@ -473,8 +479,7 @@ static void s_probe (owner_t *self, int64_t now_us)
     for (uint32_t i = 0; i < self->copy_count; i++) {
         owner_copy_t *copy = &self->copies[i];
         if (copy->state == COPY_STREAMING && copy->received < copy->sent &&
-            now_us - copy->progress_us >= self->options.ask_us &&
-            s_is_due (copy->asked_us, self->options.ask_us, now_us))
+            copy->asked_us != INT64_MIN && now_us - copy->asked_us >= self->options.ask_us)
             s_ask_again (copy);
     }
 }
@@ -499,6 +504,8 @@ bool owner_stream (const owner_t *self, uint32_t index, int64_t now_us, stream_h
     const replica_t *mine = self->replica;
     if (self->state == OWNER_GONE || self->open == 0 || copy->state == COPY_LACKING)
         return false;
+    if (copy->part == PART_LEARNER && now_us - copy->heard_us >= self->options.stall_us)
+        return false; /* it says when it is there again */
     bool asks = copy->state == COPY_ASKED || copy->cut_from;
     bool is_due = s_is_due (copy->asked_us, self->options.ask_us, now_us);
     *head = (stream_head_t){.shard = mine->shard,
