@@ -126,7 +126,7 @@ class Writer:
     def saw(self, operation, result, times):
         unit, index = operation.unit, operation.looks
         if self.door is None and times[0] <= self.shared.killed_ms[1] and times[1] >= self.shared.killed_ms[0]:
-            return  # the broker may have sent it again, behind later writes
+            return  # until the node serves again, the broker may have sent it again, behind later writes
         seen = None if result is None else (result[0], ANY)
         unit.states = {state for state in unit.states if model.fits(state[index], seen, times)} or \
             unit.fail(f"shows {str(seen)[:300]}", operation)
@@ -292,7 +292,6 @@ class Story(unittest.TestCase):
         """Kills the node; at times again while it recovers. How many times."""
         shared.killed_ms = (now_ms(), now_ms() + FAR_MS)
         servers.kill(VICTIM)
-        shared.killed_ms = (shared.killed_ms[0], now_ms())
         again = draw.choice((0, 0, 0, 1, 1, 2))
         for _ in range(again):
             self.start_victim(servers, policy)
@@ -311,6 +310,7 @@ class Story(unittest.TestCase):
         kills = self.kill(servers, shared, policy, draw)
         self.start_victim(servers, policy)
         servers.serves(VICTIM)
+        shared.killed_ms = (shared.killed_ms[0], now_ms())
         if goes_on:
             time.sleep(draw.random() * 0.3)
         for writer in writers:
