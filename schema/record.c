@@ -8,9 +8,10 @@
 
 enum {
     FLAG_COMPLETION = 1,
+    FLAG_TIME = 2,
+    FLAGS_AT = 10,
     FLAG_EXPIRES = 1,
     CRC_BYTES = 4,
-    COMPLETION_BYTES = RECORD_SESSION_BYTES + 8 + 4, /* before the result */
     RECORD_BYTES_MAX = 1 << 30
 };
 
@@ -18,8 +19,9 @@ _Static_assert(RECORD_HEADER_BYTES == 32, "the layout above");
 _Static_assert(KV_KEY_BYTES_MAX - 1 == UINT16_MAX, "the size of any key fits into its field");
 _Static_assert(KV_EPOCH_MAX == (UINT64_C (1) << (64 - POSITION_N_BITS)) - 1,
                "a position holds any epoch");
-_Static_assert((int64_t)RECORD_BYTES_MAX > (int64_t)KV_VALUE_BYTES_MAX + KV_MESSAGE_SLACK_BYTES,
-               "the largest request fits into one record");
+_Static_assert((int64_t)RECORD_BYTES_MAX >
+                   (int64_t)KV_VALUE_BYTES_MAX + KV_MESSAGE_SLACK_BYTES + RECORD_RESULT_BYTES_MAX,
+               "the largest request fits into one record, with the largest result");
 
 /* What an effect of that kind has; false: there is no such kind. */
 static bool s_shape (effect_kind_t kind, bool *has_key, bool *has_value, bool *may_expire)
@@ -86,6 +88,53 @@ void record_effect (writer_t *out, const effect_t *effect)
     (void)s_put_bytes (s_put_bytes (at + fixed, effect->key), effect->value);
 }
 
+/* D4 */
+static bool s_is_sound (const completion_t *completion)
+{
+    bool completes = completion->sequence != 0;
+    return completion->floor >= 1 && completion->expires_ms > 0 &&
+           (completes ? completion->sequence >= completion->floor : completion->result.size == 0) &&
+           completion->result.size <= RECORD_RESULT_BYTES_MAX;
+}
+
+void completion_write (writer_t *out, const completion_t *completion)
+{
+    KV_ASSERT (s_is_sound (completion)); // D4
+    uint8_t *at = writer_claim (out, record_completion_bytes (completion->result.size));
+    if (!at)
+        return;
+    at = s_put_bytes (at, kv_slice (completion->session, RECORD_SESSION_BYTES));
+    bytes_put64 (at, completion->sequence);
+    bytes_put64 (at + 8, completion->floor);
+    bytes_put64 (at + 16, (uint64_t)completion->expires_ms);
+    bytes_put32 (at + 24, (uint32_t)completion->result.size);
+    (void)s_put_bytes (at + 28, completion->result);
+}
+
+/* What a record bears stands in the order of its flags. */
+static void s_set_flag (writer_t *out, size_t start, uint8_t flag)
+{
+    if (out->overflow)
+        return;
+    KV_ASSERT (out->data[start + FLAGS_AT] < flag);
+    out->data[start + FLAGS_AT] |= flag;
+}
+
+void record_completion (writer_t *out, size_t start, const completion_t *completion)
+{
+    s_set_flag (out, start, FLAG_COMPLETION);
+    completion_write (out, completion);
+}
+
+void record_time (writer_t *out, size_t start, int64_t time_ms)
+{
+    KV_ASSERT (time_ms > 0); // D5
+    s_set_flag (out, start, FLAG_TIME);
+    uint8_t *at = writer_claim (out, RECORD_TIME_BYTES);
+    if (at)
+        bytes_put64 (at, (uint64_t)time_ms);
+}
+
 void record_end (writer_t *out, size_t start, uint32_t effect_count)
 {
     if (out->overflow)
@@ -149,27 +198,54 @@ kv_status_t effect_next (kv_slice_t *at, effect_t *effect)
     return effect->offset + value_bytes <= KV_VALUE_BYTES_MAX ? KV_OK : KV_CORRUPT; // D3
 }
 
-static kv_status_t s_read_completion (kv_slice_t *at, record_t *record)
+kv_status_t completion_next (kv_slice_t *at, completion_t *completion)
 {
     kv_slice_t fixed;
-    if (!s_take (at, COMPLETION_BYTES, &fixed))
+    if (at->size == 0)
+        return KV_END;
+    if (!s_take (at, RECORD_COMPLETION_BYTES, &fixed))
         return KV_CORRUPT;
-    record->session = kv_slice (fixed.data, RECORD_SESSION_BYTES);
-    record->sequence = bytes_get64 (fixed.data + RECORD_SESSION_BYTES);
-    uint32_t result_bytes = bytes_get32 (fixed.data + RECORD_SESSION_BYTES + 8);
-    return s_take (at, result_bytes, &record->result) ? KV_OK : KV_CORRUPT;
+    const uint8_t *numbers = fixed.data + RECORD_SESSION_BYTES;
+    *completion = (completion_t){.session = fixed.data,
+                                 .sequence = bytes_get64 (numbers),
+                                 .floor = bytes_get64 (numbers + 8),
+                                 .expires_ms = (int64_t)bytes_get64 (numbers + 16)};
+    if (!s_take (at, bytes_get32 (numbers + 24), &completion->result))
+        return KV_CORRUPT;
+    return s_is_sound (completion) ? KV_OK : KV_CORRUPT; // D4
 }
 
-/* D2 */
-static kv_status_t s_check_effects (const record_t *record)
+/* Goes over the effects, whose end nothing but they themselves tell. */
+static kv_status_t s_read_effects (kv_slice_t *at, record_t *record)
 {
     effect_t effect;
-    kv_slice_t at = record->effects;
+    const uint8_t *start = at->data;
     for (uint32_t i = 0; i < record->effect_count; i++) {
-        if (effect_next (&at, &effect))
+        if (effect_next (at, &effect))
             return KV_CORRUPT;
     }
-    return at.size == 0 ? KV_OK : KV_CORRUPT;
+    record->effects = kv_slice (start, (size_t)(at->data - start));
+    return KV_OK;
+}
+
+static kv_status_t s_read_time (kv_slice_t *at, record_t *record)
+{
+    kv_slice_t time;
+    if (!s_take (at, RECORD_TIME_BYTES, &time))
+        return KV_CORRUPT;
+    record->time_ms = (int64_t)bytes_get64 (time.data);
+    return record->time_ms > 0 ? KV_OK : KV_CORRUPT; // D5
+}
+
+/* All behind the header. */
+static kv_status_t s_read_body (kv_slice_t at, record_t *record, uint8_t flags)
+{
+    record->has_completion = (flags & FLAG_COMPLETION) != 0;
+    if (s_read_effects (&at, record) ||
+        (record->has_completion && completion_next (&at, &record->completion)) ||
+        ((flags & FLAG_TIME) && s_read_time (&at, record)))
+        return KV_CORRUPT;
+    return at.size == 0 ? KV_OK : KV_CORRUPT; // D2
 }
 
 kv_status_t record_decode (kv_slice_t bytes, record_t *record)
@@ -187,16 +263,12 @@ kv_status_t record_decode (kv_slice_t bytes, record_t *record)
     if (bytes_get32 (data) != crc32c (0, kv_slice (data + CRC_BYTES, size - CRC_BYTES)))
         return KV_CORRUPT;
     record->shard = bytes_get16 (data + 8);
-    record->has_completion = data[10] == FLAG_COMPLETION;
     record->effect_count = bytes_get32 (data + 12);
     record->previous = bytes_get64 (data + 16);
     record->position = bytes_get64 (data + 24);
-    if (data[10] > FLAG_COMPLETION || data[11] != 0 || record->shard >= KV_SHARDS_MAX ||
-        record->position <= record->previous) // D1
+    if (data[FLAGS_AT] > (FLAG_COMPLETION | FLAG_TIME) || data[11] != 0 ||
+        record->shard >= KV_SHARDS_MAX || record->position <= record->previous) // D1
         return KV_CORRUPT;
-    kv_slice_t at = kv_slice (data + RECORD_HEADER_BYTES, size - RECORD_HEADER_BYTES);
-    if (record->has_completion && s_read_completion (&at, record))
-        return KV_CORRUPT;
-    record->effects = at;
-    return s_check_effects (record);
+    return s_read_body (kv_slice (data + RECORD_HEADER_BYTES, size - RECORD_HEADER_BYTES), record,
+                        data[FLAGS_AT]);
 }

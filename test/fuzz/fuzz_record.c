@@ -4,7 +4,8 @@
  * is reached. The rest are the records.
  *
  * Asserted: decoding ends with OK, END or CORRUPT; what an accepted record points to lies within it, and its
- * effects are all of it (D2); written again it has the same bytes, and cut it is not all there. */
+ * effects, completion and time are all of it (D2); written again it has the same bytes, and cut it is not
+ * all there. */
 #include "schema/bytes.h"
 #include "schema/crc32c.h"
 #include "schema/limits.h"
@@ -55,13 +56,14 @@ static void s_check_record (const record_t *record, kv_slice_t bytes)
     size_t start = record_begin (&again, record->shard, record->previous, record->position);
     s_check_effects (record, bytes, &again);
     if (record->has_completion) {
-        s_check_within (record->session, bytes);
-        s_check_within (record->result, bytes);
-        KV_ASSERT (record->session.size == RECORD_SESSION_BYTES);
-    } else {
-        record_end (&again, start, record->effect_count);
-        KV_ASSERT (kv_slice_equal (kv_slice (again.data, again.size), bytes));
+        s_check_within (kv_slice (record->completion.session, RECORD_SESSION_BYTES), bytes);
+        s_check_within (record->completion.result, bytes);
+        record_completion (&again, start, &record->completion); // D4
     }
+    if (record->time_ms)
+        record_time (&again, start, record->time_ms); // D5
+    record_end (&again, start, record->effect_count);
+    KV_ASSERT (kv_slice_equal (kv_slice (again.data, again.size), bytes));
     writer_free (&again);
     kv_status_t status = record_decode (kv_slice (bytes.data, bytes.size - 1), &cut);
     KV_ASSERT (status == KV_END && cut.bytes == bytes.size);

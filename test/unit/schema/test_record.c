@@ -29,6 +29,13 @@ static const effect_t s_effects[] = {
 
 enum { EFFECTS = sizeof s_effects / sizeof s_effects[0] };
 
+static const completion_t s_completion = {.session = (const uint8_t *)"0123456789abcdef",
+                                          .sequence = 70,
+                                          .floor = 68,
+                                          .expires_ms = 1700000000001,
+                                          .result = {(const uint8_t *)"result", 6}};
+static const int64_t s_time_ms = 1700000000000;
+
 static writer_t s_write_all (void)
 {
     writer_t out = writer_make (SIZE_MAX);
@@ -36,8 +43,19 @@ static writer_t s_write_all (void)
     size_t start = record_begin (&out, 63, UINT64_C (1) << 40 | 7, UINT64_C (1) << 40 | 8);
     for (size_t i = 0; i < EFFECTS; i++)
         record_effect (&out, &s_effects[i]);
+    record_completion (&out, start, &s_completion);
+    record_time (&out, start, s_time_ms);
     record_end (&out, start, EFFECTS);
     return out;
+}
+
+static void s_check_completion (const completion_t *got, const completion_t *wanted)
+{
+    assert_memory_equal (got->session, wanted->session, RECORD_SESSION_BYTES);
+    assert_true (got->sequence == wanted->sequence);
+    assert_true (got->floor == wanted->floor);
+    assert_true (got->expires_ms == wanted->expires_ms);
+    assert_true (kv_slice_equal (got->result, wanted->result));
 }
 
 static void s_check_effect (const effect_t *got, const effect_t *wanted)
@@ -61,7 +79,9 @@ static void test_record_is_read_back (void **state)
     assert_int_equal (position_epoch (record.position), 1);
     assert_int_equal (position_n (record.position), 8);
     assert_int_equal (position_n (record.previous), 7);
-    assert_false (record.has_completion);
+    assert_true (record.has_completion);
+    s_check_completion (&record.completion, &s_completion);
+    assert_int_equal (record.time_ms, s_time_ms);
     assert_int_equal (record.effect_count, EFFECTS);
     kv_slice_t at = record.effects;
     for (size_t i = 0; i < EFFECTS; i++) {
@@ -123,6 +143,17 @@ static void s_print_effect (writer_t *out, const effect_t *effect)
     golden_put (out, effect->expires_ms ? text : "");
 }
 
+static void s_print_completion (writer_t *out, const completion_t *completion)
+{
+    char text[128];
+    golden_put (out, ", completion b");
+    golden_print_bytes (out, kv_slice (completion->session, RECORD_SESSION_BYTES));
+    snprintf (text, sizeof text, " %" PRIu64 " from %" PRIu64 " until %" PRId64 " b",
+              completion->sequence, completion->floor, completion->expires_ms);
+    golden_put (out, text);
+    golden_print_bytes (out, completion->result);
+}
+
 /* The notation of records.tsv. */
 static writer_t s_print (const record_t *record)
 {
@@ -135,14 +166,6 @@ static writer_t s_print (const record_t *record)
               record->shard, position_epoch (record->previous), position_n (record->previous),
               position_epoch (record->position), position_n (record->position));
     golden_put (&out, text);
-    if (record->has_completion) {
-        golden_put (&out, "completion b");
-        golden_print_bytes (&out, record->session);
-        snprintf (text, sizeof text, " %" PRIu64 " b", record->sequence);
-        golden_put (&out, text);
-        golden_print_bytes (&out, record->result);
-        golden_put (&out, ", ");
-    }
     for (uint32_t i = 0; i < record->effect_count; i++) {
         assert_int_equal (effect_next (&at, &effect), KV_OK);
         golden_put (&out, i ? ", " : "[");
@@ -150,10 +173,14 @@ static writer_t s_print (const record_t *record)
     }
     assert_int_equal (effect_next (&at, &effect), KV_END);
     golden_put (&out, record->effect_count ? "]" : "[]");
+    if (record->has_completion)
+        s_print_completion (&out, &record->completion);
+    snprintf (text, sizeof text, ", time %" PRId64, record->time_ms);
+    golden_put (&out, record->time_ms ? text : "");
     return out;
 }
 
-/* What there is one way to write is written that way. */
+/* There is one way to write a record. */
 static void s_check_written (const record_t *record, kv_slice_t bytes)
 {
     writer_t out = writer_make (SIZE_MAX);
@@ -162,6 +189,10 @@ static void s_check_written (const record_t *record, kv_slice_t bytes)
     size_t start = record_begin (&out, record->shard, record->previous, record->position);
     while (effect_next (&at, &effect) == KV_OK)
         record_effect (&out, &effect);
+    if (record->has_completion)
+        record_completion (&out, start, &record->completion);
+    if (record->time_ms)
+        record_time (&out, start, record->time_ms);
     record_end (&out, start, record->effect_count);
     assert_int_equal (out.size, record->bytes);
     assert_memory_equal (out.data, bytes.data, out.size);
@@ -183,8 +214,7 @@ static void s_check_row (const golden_row_t *row)
         assert_int_equal (text.size, strlen (row->columns[3]));
         assert_memory_equal (text.data, row->columns[3], text.size);
         writer_free (&text);
-        if (!record.has_completion)
-            s_check_written (&record, bytes);
+        s_check_written (&record, bytes);
     }
     free ((void *)(uintptr_t)bytes.data);
     writer_free (&raw);
@@ -199,7 +229,7 @@ static void test_records_are_as_listed (void **state)
     for (; golden_next (&golden, &row, 4); rows++)
         s_check_row (&row);
     golden_close (&golden);
-    assert_true (rows >= 45);
+    assert_true (rows >= 60);
 }
 
 /* ---- chance -------------------------------------------------------------------------------------- */
@@ -222,13 +252,28 @@ static effect_t s_random_effect (random_t *random, const uint8_t *pool)
     return effect;
 }
 
-/* Records back to back, as in a log. */
+/* With a sequence, or of a floor alone; the session is made of `pool`. */
+static completion_t s_random_completion (random_t *random, const uint8_t *pool)
+{
+    completion_t completion = {.session = pool + random_below (random, 1000),
+                               .floor = 1 + (random_next (random) >> random_below (random, 64)) / 2,
+                               .expires_ms = 1 + (int64_t)(random_next (random) >> 2)};
+    if (random_below (random, 4)) {
+        completion.sequence = completion.floor + random_below (random, 100);
+        completion.result = kv_slice (pool, random_below (random, 200));
+    }
+    return completion;
+}
+
+/* Records back to back, as in a log; each with a completion, a time, both, or neither. */
 static void test_a_run_of_random_records_is_read_back (void **state)
 {
     (void)state;
     enum { RECORDS = 2000, MOST = 5 };
     static effect_t effects[RECORDS][MOST];
     static uint32_t counts[RECORDS];
+    static completion_t completions[RECORDS]; /* without a session: none */
+    static int64_t times[RECORDS];
     static uint8_t pool[BYTES_MOST];
     random_t random = random_make ("records");
     writer_t out = writer_make (SIZE_MAX);
@@ -244,6 +289,14 @@ static void test_a_run_of_random_records_is_read_back (void **state)
             assert_true (out.size - before <=
                          record_effect_bytes (effects[i][j].key.size, effects[i][j].value.size));
         }
+        if (random_below (&random, 2)) {
+            completions[i] = s_random_completion (&random, pool);
+            record_completion (&out, start, &completions[i]);
+        }
+        if (random_below (&random, 2)) {
+            times[i] = 1 + (int64_t)(random_next (&random) >> 2);
+            record_time (&out, start, times[i]);
+        }
         record_end (&out, start, counts[i]);
     }
     kv_slice_t left = kv_slice (out.data, out.size);
@@ -253,6 +306,10 @@ static void test_a_run_of_random_records_is_read_back (void **state)
         assert_int_equal (record_decode (left, &record), KV_OK);
         assert_int_equal (record.shard, i);
         assert_int_equal (record.effect_count, counts[i]);
+        assert_int_equal (record.has_completion, completions[i].session != NULL);
+        if (record.has_completion)
+            s_check_completion (&record.completion, &completions[i]);
+        assert_true (record.time_ms == times[i]);
         kv_slice_t at = record.effects;
         for (uint32_t j = 0; j < counts[i]; j++) {
             assert_int_equal (effect_next (&at, &effect), KV_OK);
@@ -267,18 +324,54 @@ static void test_a_run_of_random_records_is_read_back (void **state)
 static void test_record_that_does_not_fit_writes_nothing_beyond (void **state)
 {
     (void)state;
-    enum { WHOLE = RECORD_HEADER_BYTES + EFFECT_HEADER_BYTES + 4 };
-    for (size_t limit = 0; limit <= WHOLE; limit++) {
+    const size_t ends[] = {RECORD_HEADER_BYTES, EFFECT_HEADER_BYTES + 4,
+                           record_completion_bytes (s_completion.result.size), RECORD_TIME_BYTES};
+    enum { PARTS = sizeof ends / sizeof ends[0] };
+    size_t whole = ends[0] + ends[1] + ends[2] + ends[3];
+    for (size_t limit = 0; limit <= whole; limit++) {
         writer_t out = writer_make (limit);
+        size_t fits = 0;
         size_t start = record_begin (&out, 1, 10, 11);
         record_effect (&out, &s_effects[0]);
+        record_completion (&out, start, &s_completion);
+        record_time (&out, start, s_time_ms);
         record_end (&out, start, 1);
-        assert_int_equal (out.overflow, limit < WHOLE);
-        assert_int_equal (out.size, limit == WHOLE                ? WHOLE
-                                    : limit < RECORD_HEADER_BYTES ? 0
-                                                                  : RECORD_HEADER_BYTES);
+        for (size_t part = 0; part < PARTS && fits + ends[part] <= limit; part++)
+            fits += ends[part];
+        assert_int_equal (out.overflow, limit < whole);
+        assert_int_equal (out.size, fits);
         writer_free (&out);
     }
+}
+
+/* As snapshots and copies have them: back to back, without records. */
+static void test_completions_alone_are_read_back (void **state)
+{
+    (void)state;
+    enum { COMPLETIONS = 500 };
+    static completion_t completions[COMPLETIONS];
+    static uint8_t pool[BYTES_MOST];
+    random_t random = random_make ("completions");
+    writer_t out = writer_make (SIZE_MAX);
+    completion_t got;
+    for (size_t i = 0; i < sizeof pool; i++)
+        pool[i] = (uint8_t)random_next (&random);
+    for (size_t i = 0; i < COMPLETIONS; i++) {
+        completions[i] = s_random_completion (&random, pool);
+        completion_write (&out, &completions[i]);
+    }
+    kv_slice_t at = kv_slice (out.data, out.size);
+    for (size_t i = 0; i < COMPLETIONS; i++) {
+        assert_int_equal (completion_next (&at, &got), KV_OK);
+        s_check_completion (&got, &completions[i]);
+    }
+    assert_int_equal (completion_next (&at, &got), KV_END);
+    size_t first = record_completion_bytes (completions[0].result.size);
+    for (size_t size = 1; size < first; size++) {
+        at = kv_slice (out.data, size);
+        assert_int_equal (completion_next (&at, &got), KV_CORRUPT);
+    }
+    writer_free (&out);
 }
 
 int main (void)
@@ -290,6 +383,7 @@ int main (void)
         cmocka_unit_test (test_records_are_as_listed),
         cmocka_unit_test (test_a_run_of_random_records_is_read_back),
         cmocka_unit_test (test_record_that_does_not_fit_writes_nothing_beyond),
+        cmocka_unit_test (test_completions_alone_are_read_back),
     };
     return cmocka_run_group_tests_name ("schema.record", tests, NULL, NULL);
 }
