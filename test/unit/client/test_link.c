@@ -76,9 +76,10 @@ static void test_server_that_leaves_while_nobody_receives (void **state)
     assert_int_equal (link_new (&options, &link), KV_OK);
     int server = s_accept (listener);
     uint8_t ping[] = "\4PING\0\0................";
-    for (int i = 0; i < UNASKED; i++)
-        assert_true (zmtp_frame (server, 0, "x", 1) &&
-                     zmtp_frame (server, ZMTP_COMMAND, ping, sizeof ping - 1));
+    bool stands = true; /* the link may end a connection whose other side answers no heartbeat */
+    for (int i = 0; i < UNASKED && stands; i++)
+        stands = zmtp_frame (server, 0, "x", 1) &&
+                 zmtp_frame (server, ZMTP_COMMAND, ping, sizeof ping - 1);
     close (server);
     assert_int_equal (poll (NULL, 0, IDLE_MS), 0); /* longer than the interval of heartbeats */
     blob_t *message;
@@ -87,7 +88,6 @@ static void test_server_that_leaves_while_nobody_receives (void **state)
     server = s_accept (listener);
     assert_true (zmtp_frame (server, 0, "back", 4));
     assert_true (s_hears (link, "back"));
-    assert_true (link_is_open (link));
     close (server);
     close (listener);
     link_destroy (&link);
