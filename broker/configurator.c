@@ -329,9 +329,9 @@ void configurator_answered (configurator_t *self, const configurator_answer_t *a
     peer_t *peer = &self->peers[answer->node];
     if (!peer->reports || peer->life.incarnation != answer->incarnation)
         return;
+    if (answer->number != self->shards[answer->shard].survey)
+        return; /* of a former loss */
     report_t *report = &peer->reports[answer->shard];
-    if (answer->number != self->shards[answer->shard].survey || answer->number != report->asked)
-        return;
     report->answered = answer->number;
     report->last = answer->last;
     report->holds = answer->holds;

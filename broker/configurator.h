@@ -17,10 +17,11 @@
  *   D2   nobody is told of a configuration before it is stored. All that change between two drains of the
  *        effects share one number, and so one fsync.
  *   D3   a change is one of: another owner among the same members; a member more, or its next life in its
- *        place; a member less; a log chosen anew. The last alone starts again from one full member.
+ *        place; a member less; nothing but the epoch, for an owner to be rid of one who did not join; a log
+ *        chosen anew. The last alone starts again from one full member.
  *   D4   the owner is never S. Promoted is a live member of the last configuration; without one, if S is in
- *        it, a log that holds the position before S's base (R12); without S, the highest log once every
- *        member's data has been heard of (R13).
+ *        it, a log that holds the position before S's base, and so all before that, member or not (R12);
+ *        without S, the highest log once every member's data has been heard of (R13).
  *   D5   from a start on, nobody is replaced for a grace (R15).
  *   D6   but for the owner's asking and a log chosen anew nobody is left alone (R11): so a promoted member
  *        keeps the lost one, until it has synced and asks to drop it.
@@ -101,7 +102,8 @@ typedef struct {
 
 typedef enum { ASK_ADMIT, ASK_DROP, ASK_REPLACE } configurator_ask_kind_t;
 
-/* An owner asks to admit or drop a member, a follower to replace the owner by itself. */
+/* An owner asks to admit a member; to drop one, or one that it asked to admit and that is none; a follower, to
+ * replace the owner by itself. */
 typedef struct {
     configurator_ask_kind_t kind;
     uint32_t shard;
@@ -151,7 +153,8 @@ void configurator_answered (configurator_t *self, const configurator_answer_t *a
 /* All up to that number is stored. */
 void configurator_stored (configurator_t *self, uint64_t number, int64_t now_ms);
 
-/* S has its base: `previous` is the position before its first record. Also for each shard it has at a start. */
+/* S has its base: `previous` is the position before its first record. To be said before it is asked to be
+ * admitted, each time the base changes, and for each shard S has a file of, before the start. */
 void configurator_based (configurator_t *self, uint32_t shard, uint64_t previous);
 
 /* Whether S has room for more shards. It has, at first. */
@@ -164,7 +167,8 @@ void configurator_room (configurator_t *self, bool room, int64_t now_ms);
 KV_CHECK_RESULT kv_status_t configurator_force (configurator_t *self, uint32_t shard,
                                                 int64_t now_ms);
 
-/* FOREIGN shards are taken over: from the highest log of all nodes, above the highest epoch told. */
+/* FOREIGN shards, and those that turn out to be later in this life, are taken over: from the highest log of all
+ * nodes, above the highest epoch told. */
 void configurator_adopt (configurator_t *self, int64_t now_ms);
 
 /* ---- time, effects ---- */

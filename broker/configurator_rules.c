@@ -251,13 +251,28 @@ static void s_replace (configurator_t *self, uint32_t index, int64_t now_ms)
         s_rescue (self, index, now_ms);
 }
 
-/* S leaves when there are enough others. */
+/* Who leaves since there are enough others: S, then a node that is not placed for the shard, though it was
+ * promoted as the one with the log. count: nobody. */
+static uint32_t s_surplus (const configurator_t *self, const configuration_t *present)
+{
+    uint32_t live = rules_live_count (self, present);
+    if (live >= self->wanted && has_secondary (present))
+        return member_index (present, KV_SECONDARY);
+    uint32_t at = 0;
+    while (at < present->count &&
+           (at == present->owner || is_placed (self, present->shard, present->members[at].node)))
+        at++;
+    bool enough =
+        at < present->count && live - is_live (self, &present->members[at]) >= self->wanted;
+    return enough ? at : present->count;
+}
+
 static void s_trim (configurator_t *self, uint32_t index)
 {
     const shard_configuration_t *shard = &self->shards[index];
-    if (shard->opened && has_secondary (&shard->present) &&
-        rules_live_count (self, &shard->present) >= self->wanted)
-        s_drop (self, index, member_index (&shard->present, KV_SECONDARY), "complete");
+    uint32_t surplus = s_surplus (self, &shard->present);
+    if (shard->opened && surplus < shard->present.count)
+        s_drop (self, index, surplus, "complete");
 }
 
 void rules_review (configurator_t *self, uint32_t index, int64_t now_ms)
@@ -281,18 +296,21 @@ void rules_review (configurator_t *self, uint32_t index, int64_t now_ms)
 
 /* ---- what is asked for (R7) --------------------------------------------------------------------- */
 
-static bool s_is_present_life (const configurator_t *self, const member_t *member)
+/* S may have been told to leave since it was asked for: then it has no base. */
+static bool s_may_join (const configurator_t *self, const configurator_ask_t *ask)
 {
-    if (member->node == KV_SECONDARY)
-        return self->options.has_secondary && member_equal (member, &self->options.secondary);
-    return is_live (self, member);
+    if (ask->member.node != KV_SECONDARY)
+        return is_live (self, &ask->member);
+    const shard_configuration_t *shard = &self->shards[ask->shard];
+    return self->options.has_secondary && shard->secondary_there && shard->based &&
+           member_equal (&ask->member, &self->options.secondary);
 }
 
 static bool s_admit (configurator_t *self, const configurator_ask_t *ask)
 {
     configuration_t next = self->shards[ask->shard].present;
     uint32_t at = member_index (&next, ask->member.node);
-    if (at == next.owner || at == KV_MEMBERS_MAX || !s_is_present_life (self, &ask->member))
+    if (at == next.owner || at == KV_MEMBERS_MAX || !s_may_join (self, ask))
         return false;
     if (at < next.count && member_equal (&next.members[at], &ask->member))
         return false;
@@ -300,6 +318,17 @@ static bool s_admit (configurator_t *self, const configurator_ask_t *ask)
     next.count += at == next.count;
     next.planned = false;
     return s_change (self, &next, false, "admitted");
+}
+
+/* Drops a member. Of one who was to join, and is none, the owner is rid by the next epoch alone (R10). */
+static bool s_leave_out (configurator_t *self, const configurator_ask_t *ask)
+{
+    configuration_t same = self->shards[ask->shard].present;
+    for (uint32_t i = 0; i < same.count; i++)
+        if (member_equal (&same.members[i], &ask->member))
+            return i != same.owner && s_drop (self, ask->shard, i, "asked");
+    same.planned = false;
+    return s_change (self, &same, false, "not_joined");
 }
 
 bool rules_ask (configurator_t *self, const configurator_ask_t *ask, int64_t now_ms)
@@ -321,10 +350,7 @@ bool rules_ask (configurator_t *self, const configurator_ask_t *ask, int64_t now
         return false;
     if (ask->kind == ASK_ADMIT)
         return s_admit (self, ask);
-    uint32_t member = member_index (present, ask->member.node);
-    return member < present->count && member != present->owner &&
-           member_equal (&present->members[member], &ask->member) &&
-           s_drop (self, ask->shard, member, "asked");
+    return s_leave_out (self, ask);
 }
 
 /* ---- going home (R18, R10) ----------------------------------------------------------------------- */

@@ -331,6 +331,18 @@ static void test_a_silent_owner_is_replaced_and_kept (void **state)
     assert_int_equal (configurator_stats (bed->configurator).failovers, 1);
 }
 
+static void test_who_is_gone_comes_back_by_ready_alone (void **state)
+{
+    (void)state;
+    bed_t *bed = s_make_open (3);
+    configurator_gone (bed->configurator, 0, bed->now_ms);
+    SEEN (bed, "TELL s 0e1;ROUTE 0 none 0;STORE 2 {0 e2 0.1 1.1*};");
+    configurator_heard (bed->configurator, 0, bed->now_ms); /* a late message of its former life */
+    SEEN (bed, "");                                         // D10
+    s_ready_with (bed, 0, 1);
+    SEEN (bed, "TELL 0 0e1;");
+}
+
 static void test_an_owner_that_restarts_is_another_life (void **state)
 {
     (void)state;
@@ -413,6 +425,23 @@ static void test_s_joins_after_a_loss_and_leaves_when_complete (void **state)
     SEEN (bed, "TELL s 0e5;TELL 0 0e5;TELL 1 0e5;");
     s_opened (bed, 0, 5);
     SEEN (bed, "LEAVE 0;"); /* stored and opened */
+}
+
+static void test_who_did_not_join_is_left_out_by_an_epoch (void **state)
+{
+    (void)state;
+    bed_t *bed = s_make_alone (2);
+    s_ready_with (bed, 1, 1);
+    s_ask (bed, ASK_ADMIT, 0, 2, s_life (bed, KV_SECONDARY));
+    SEEN (bed, "TELL 1 0e2;TELL 0 0e2;"); /* it has no base */
+    s_ask (bed, ASK_DROP, 0, 1, s_life (bed, KV_SECONDARY));
+    SEEN (bed, "TELL 0 0e2;"); /* asked under a former epoch */
+    s_ask (bed, ASK_DROP, 0, 2, s_life (bed, KV_SECONDARY));
+    SEEN (bed, "STORE 3 {0 e3 0.1*};");
+    s_stored (bed, 3);
+    SEEN (bed, "TELL s 0e3;TELL 0 0e3;TELL 1 0e3;"); /* the route stays: it is the same owner */
+    s_opened (bed, 0, 3);
+    SEEN (bed, "");
 }
 
 static void test_a_full_s_is_dropped_and_not_asked_again (void **state)
@@ -745,11 +774,13 @@ int main (void)
         T (test_a_lone_node_is_its_own_cluster),
         T (test_a_configuration_is_repeated_until_learnt_and_opened),
         T (test_a_silent_owner_is_replaced_and_kept),
+        T (test_who_is_gone_comes_back_by_ready_alone),
         T (test_an_owner_that_restarts_is_another_life),
         T (test_the_first_to_ask_wins),
         T (test_askings_of_a_former_life_change_nothing),
         T (test_who_dies_while_it_is_stored_is_replaced_next),
         T (test_s_joins_after_a_loss_and_leaves_when_complete),
+        T (test_who_did_not_join_is_left_out_by_an_epoch),
         T (test_a_full_s_is_dropped_and_not_asked_again),
         T (test_a_log_that_holds_the_base_goes_on_with_s),
         T (test_a_restarted_owner_goes_on_with_s),
