@@ -27,6 +27,7 @@ configurator_t *configurator_new (const configurator_options_t *options)
     KV_ASSERT (self->peers && self->shards && self->batch);
     for (uint32_t i = 0; i < options->shards; i++) {
         self->shards[i].former.node = CONFIGURATOR_NOBODY;
+        self->shards[i].spare = CONFIGURATOR_NOBODY;
         self->shards[i].routed.node = CONFIGURATOR_NOBODY;
     }
     return self;

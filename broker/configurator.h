@@ -33,8 +33,9 @@
  *   D10  a life: who is READY under another incarnation than a member's is not that member (R6). Silence ends
  *        with the next sign of life; who is gone comes back by READY alone.
  *
- * Told of a configuration it is not in, a node placed for the shard, or S, is to learn from its owner; S has
- * been told to leave once LEAVE comes: a configuration without it is stored and opened, and complete.
+ * Who is told of a configuration it is not in hears whether to learn from its owner: nodes placed for the shard,
+ * S while a copy is missing, and a spare node once one has been missing for rereplicate_after_ms. S has to go
+ * when LEAVE comes: a configuration without it is stored and opened, and complete.
  *
  * Pure: time comes in, milliseconds. Source: PacificA (MSR-TR-2008-25), section 2; R6-R8, R10-R15, R18.
  * Owner: the broker's thread. */
@@ -63,10 +64,11 @@ typedef struct {
     bool has_secondary; /* S may join (never with the policy off) */
     member_t secondary; /* S; the same over restarts, as is what it has acknowledged (R13) */
     int64_t grace_ms;
-    int64_t bootstrap_wait_ms; /* from the start on, for those who are not READY */
-    int64_t repeat_ms;         /* between tellings of what is not confirmed */
-    int64_t move_wait_ms;      /* D8 */
-    int64_t home_steady_ms;    /* contact before a node goes home (R10), doubled by each flap ... */
+    int64_t bootstrap_wait_ms;    /* from the start on, for those who are not READY */
+    int64_t repeat_ms;            /* between tellings of what is not confirmed */
+    int64_t move_wait_ms;         /* D8 */
+    int64_t rereplicate_after_ms; /* a copy is missing: then a spare node learns (R12) */
+    int64_t home_steady_ms; /* contact before a node goes home (R10), doubled by each flap ... */
     int64_t home_steady_most_ms; /* ... up to this; contact for so long makes its flaps forgotten */
     const log_t *log;            /* borrowed */
 } configurator_options_t;
@@ -88,6 +90,7 @@ typedef struct {
     uint32_t node; /* KV_SECONDARY: S */
     uint32_t missing;
     uint64_t number, epoch, position;
+    bool learn;                            /* CONFIGURE: it is to learn, if it is no member */
     const configuration_t *configurations; /* lent until the next call */
     size_t count;
 } configurator_effect_t;

@@ -9,6 +9,7 @@
 typedef struct {
     uint64_t told, confirmed; /* epochs */
     int64_t told_ms;
+    bool again; /* what it is to do has changed under the same epoch */
 } notice_t;
 
 typedef struct {
@@ -42,6 +43,9 @@ typedef struct {
     member_t former;        /* planned: who hands over; node CONFIGURATOR_NOBODY: nobody */
     int64_t stored_ms;      /* present */
     uint64_t foreign;     /* the highest epoch a node has told that was not stored here; 0: none */
+    bool lacking;         /* opened, and a copy is missing */
+    int64_t lacking_ms;   /* since then */
+    uint32_t spare;       /* learns, or stands, for the missing copy; CONFIGURATOR_NOBODY: nobody */
     bool secondary_there; /* S learns or is a member */
     notice_t secondary;
     uint64_t base; /* the position before S's first record */

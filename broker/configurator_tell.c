@@ -7,6 +7,8 @@ static void s_configure (configurator_t *self, uint32_t index, uint32_t node)
     configurator_effect_t *effect = configurator_push (self, CONFIGURATOR_CONFIGURE, index);
     effect->node = node;
     effect->epoch = self->shards[index].present.epoch;
+    effect->learn =
+        node == KV_SECONDARY || node == self->shards[index].spare || is_placed (self, index, node);
 }
 
 static void s_tell_one (configurator_t *self, uint32_t index, uint32_t node, int64_t now_ms)
@@ -23,10 +25,12 @@ static void s_tell_one (configurator_t *self, uint32_t index, uint32_t node, int
         done = true;
     }
     uint64_t epoch = shard->present.epoch;
-    if (done && notice->confirmed >= epoch)
+    bool recent = notice->told == epoch && now_ms - notice->told_ms < self->options.repeat_ms;
+    if (!notice->again && (recent || (done && notice->confirmed >= epoch)))
         return;
-    if (notice->told == epoch && now_ms - notice->told_ms < self->options.repeat_ms)
-        return;
+    if (notice->again)
+        notice->confirmed = 0;
+    notice->again = false;
     notice->told = epoch;
     notice->told_ms = now_ms;
     s_configure (self, index, node);
@@ -56,18 +60,60 @@ static bool s_may_tell (const configurator_t *self, uint32_t index, uint32_t nod
     return !s_is_reserved (self, shard, now_ms) || node == shard->former.node;
 }
 
+/* Members, who is to learn, and who was told before: it may think that it is a member, or learns. */
+static bool s_is_recipient (const configurator_t *self, uint32_t index, uint32_t node)
+{
+    const shard_configuration_t *shard = &self->shards[index];
+    const peer_t *peer = &self->peers[node];
+    return peer->reachable && (peer->reports[index].notice.told || node == shard->spare ||
+                               member_index (&shard->present, node) < shard->present.count ||
+                               is_placed (self, index, node));
+}
+
 static void s_tell (configurator_t *self, uint32_t index, int64_t now_ms)
 {
     shard_configuration_t *shard = &self->shards[index];
     if (shard->secondary_there && s_may_tell (self, index, KV_SECONDARY, now_ms))
         s_tell_one (self, index, KV_SECONDARY, now_ms);
-    for (uint32_t i = 0; i < shard->present.count + self->wanted; i++) {
-        uint32_t node = i < shard->present.count
-                            ? shard->present.members[i].node
-                            : configurator_placed (self, index, i - shard->present.count);
-        if (node != KV_SECONDARY && s_may_tell (self, index, node, now_ms))
+    for (uint32_t node = 0; node < self->options.nodes; node++)
+        if (s_is_recipient (self, index, node) && s_may_tell (self, index, node, now_ms))
             s_tell_one (self, index, node, now_ms);
+}
+
+/* The next node round that could stand in; NOBODY: there is none. */
+static uint32_t s_find_spare (const configurator_t *self, uint32_t index)
+{
+    const configuration_t *present = &self->shards[index].present;
+    for (uint32_t rank = self->wanted; rank < self->options.nodes; rank++) {
+        uint32_t node = configurator_placed (self, index, rank);
+        if (self->peers[node].reachable && member_index (present, node) == present->count)
+            return node;
     }
+    return CONFIGURATOR_NOBODY;
+}
+
+static void s_keep_spare (configurator_t *self, uint32_t index, int64_t now_ms)
+{
+    shard_configuration_t *shard = &self->shards[index];
+    const configuration_t *present = &shard->present;
+    if (!shard->opened)
+        return;
+    bool was_lacking = shard->lacking;
+    shard->lacking = rules_live_count (self, present) < self->wanted;
+    if (!was_lacking)
+        shard->lacking_ms = now_ms;
+    uint32_t spare = shard->spare;
+    bool there = spare != CONFIGURATOR_NOBODY && self->peers[spare].reachable;
+    bool stands = there && member_index (present, spare) < present->count;
+    if (stands || (there && shard->lacking))
+        return;
+    shard->spare = CONFIGURATOR_NOBODY;
+    if (spare != CONFIGURATOR_NOBODY) /* it is told to stop */
+        self->peers[spare].reports[index].notice.again = true;
+    if (shard->lacking && now_ms - shard->lacking_ms >= self->options.rereplicate_after_ms)
+        shard->spare = s_find_spare (self, index);
+    if (shard->spare != CONFIGURATOR_NOBODY)
+        self->peers[shard->spare].reports[index].notice.again = true;
 }
 
 /* S learns while copies are missing, and leaves when none is. */
@@ -120,6 +166,7 @@ static void s_route (configurator_t *self, uint32_t index, int64_t now_ms)
 void tell_review (configurator_t *self, uint32_t index, int64_t now_ms)
 {
     s_keep_secondary (self, index);
+    s_keep_spare (self, index, now_ms);
     s_tell (self, index, now_ms);
     s_route (self, index, now_ms);
 }

@@ -11,7 +11,15 @@
 
 #include <stdio.h>
 
-enum { GRACE = 350, WAIT = 2000, REPEAT = 100, MOVE_WAIT = 500, HOME = 10000, HOME_MOST = 40000 };
+enum {
+    GRACE = 350,
+    WAIT = 2000,
+    REPEAT = 100,
+    MOVE_WAIT = 500,
+    SPARE = 5000,
+    HOME = 10000,
+    HOME_MOST = 40000
+};
 
 typedef struct {
     configurator_t *configurator;
@@ -36,6 +44,7 @@ static bed_t *s_make (uint32_t shards, uint32_t nodes)
                                             .bootstrap_wait_ms = WAIT,
                                             .repeat_ms = REPEAT,
                                             .move_wait_ms = MOVE_WAIT,
+                                            .rereplicate_after_ms = SPARE,
                                             .home_steady_ms = HOME,
                                             .home_steady_most_ms = HOME_MOST};
     bed->configurator = configurator_new (&bed->options);
@@ -91,8 +100,8 @@ static const char *s_effects (bed_t *bed)
             s_print (bed, ";");
             break;
         case CONFIGURATOR_CONFIGURE:
-            s_print (bed, "TELL %s %ue%u;", node, effect.shard,
-                     (unsigned)effect.configurations[0].epoch);
+            s_print (bed, "TELL %s %ue%u%s;", node, effect.shard,
+                     (unsigned)effect.configurations[0].epoch, effect.learn ? "" : " no copy");
             break;
         case CONFIGURATOR_SURVEY:
             s_print (bed, "SURVEY %s %u p%u;", node, effect.shard, (unsigned)effect.position);
@@ -444,6 +453,36 @@ static void test_who_did_not_join_is_left_out_by_an_epoch (void **state)
     SEEN (bed, "");
 }
 
+static void test_a_spare_node_stands_in_and_leaves (void **state)
+{
+    (void)state;
+    bed_t *bed = s_make_with_secondary (3);
+    s_confirmed (bed, 0, 3);
+    s_pass (bed, SPARE - 1);
+    SEEN (bed, "");
+    s_pass (bed, 1);
+    SEEN (bed, "TELL 2 0e3;");
+    s_ask (bed, ASK_ADMIT, 0, 3, s_life (bed, 2));
+    SEEN (bed, "STORE 4 {0 e4 0.1* s 2.1};");
+    s_stored (bed, 4);
+    s_opened (bed, 0, 4);
+    SEEN (bed, "TELL s 0e4;TELL 0 0e4;TELL 2 0e4;STORE 5 {0 e5 0.1* 2.1};");
+    s_stored (bed, 5);
+    s_opened (bed, 0, 5);
+    SEEN (bed, "TELL s 0e5;TELL 0 0e5;TELL 2 0e5;LEAVE 0;");
+    s_confirmed (bed, 2, 5);
+    s_ready_with (bed, 1, 1);
+    SEEN (bed, "TELL 1 0e5;");
+    s_ask (bed, ASK_ADMIT, 0, 5, s_life (bed, 1));
+    SEEN (bed, "STORE 6 {0 e6 0.1* 2.1 1.2};");
+    s_stored (bed, 6);
+    s_opened (bed, 0, 6);
+    SEEN (bed, "TELL 0 0e6;TELL 1 0e6;TELL 2 0e6;STORE 7 {0 e7 0.1* 1.2};");
+    s_stored (bed, 7);
+    s_opened (bed, 0, 7);
+    SEEN (bed, "TELL 0 0e7;TELL 1 0e7;TELL 2 0e7;TELL 2 0e7 no copy;");
+}
+
 static void test_a_full_s_is_dropped_and_not_asked_again (void **state)
 {
     (void)state;
@@ -781,6 +820,7 @@ int main (void)
         T (test_who_dies_while_it_is_stored_is_replaced_next),
         T (test_s_joins_after_a_loss_and_leaves_when_complete),
         T (test_who_did_not_join_is_left_out_by_an_epoch),
+        T (test_a_spare_node_stands_in_and_leaves),
         T (test_a_full_s_is_dropped_and_not_asked_again),
         T (test_a_log_that_holds_the_base_goes_on_with_s),
         T (test_a_restarted_owner_goes_on_with_s),

@@ -41,6 +41,7 @@ typedef struct {
     configuration_t handover; /* a planned one, as its former owner */
     member_t joiner;          /* asked for under known.epoch; node UINT32_MAX: none */
     bool begun, opened;       /* its open record is logged, committed */
+    bool learns;              /* as told last */
     bool from_secondary;      /* S's log is to be taken first */
 } copy_t;
 
@@ -57,6 +58,7 @@ typedef struct {
     message_kind_t kind;
     uint32_t node, shard;
     uint64_t incarnation, epoch, number, position;
+    bool learn;
     configuration_t configuration;
     configurator_ask_t ask;
     configurator_answer_t answer;
@@ -239,6 +241,7 @@ static void s_on_configure (world_t *w, const configurator_effect_t *effect)
     if (anew && s_has_secondary (told) && effect->node != KV_SECONDARY)
         assert_true (w->secondary[told->shard].promised >= told->epoch); // D7
     s_send (w, M_CONFIGURE, effect->node, told->shard)->configuration = *told;
+    w->messages[w->message_count - 1].learn = effect->learn;
 }
 
 static void s_drain (world_t *w)
@@ -346,7 +349,7 @@ static void s_restart (world_t *w, uint32_t index, bool wiped)
         copy_t *copy = &node->copies[i];
         copy->known = copy->handover = (configuration_t){0};
         copy->joiner.node = UINT32_MAX;
-        copy->from_secondary = copy->begun = copy->opened = false;
+        copy->learns = copy->from_secondary = copy->begun = copy->opened = false;
         if (wiped)
             copy->log.count = 0;
         if (wiped)
@@ -502,7 +505,7 @@ static void s_admit (world_t *w, uint32_t owner, uint32_t shard, uint32_t node)
         s_ask (w, owner, shard, ASK_ADMIT, &own->joiner);
         return;
     }
-    if (node == owner || copy->known.epoch != own->known.epoch || !own->opened ||
+    if (node == owner || copy->known.epoch != own->known.epoch || !own->opened || !copy->learns ||
         s_is_member (&own->known, &life))
         return;
     if (node == KV_SECONDARY && !w->nodes[owner].cut_off) {
@@ -565,6 +568,8 @@ static void s_to_node (world_t *w, const fake_message_t *message)
 {
     copy_t *copy = s_copy_of (w, message->node, message->shard);
     if (message->kind == M_CONFIGURE) {
+        if (message->configuration.epoch >= copy->known.epoch)
+            copy->learns = message->learn;
         s_learn (w, message->node, &message->configuration, false);
         bool handed = copy->handover.epoch == message->configuration.epoch;
         s_send (w, M_CONFIRMED, message->node, message->shard)->epoch =
@@ -633,13 +638,24 @@ static void s_step (world_t *w)
         s_drain (w);
 }
 
+/* All who are placed for it, and nobody else. */
+static bool s_is_placed (const world_t *w, const configuration_t *configuration)
+{
+    uint32_t placed = 0;
+    for (uint32_t rank = 0; rank <= w->options.replicas; rank++)
+        for (uint32_t i = 0; i < configuration->count; i++)
+            placed += configuration->members[i].node ==
+                      configurator_placed (w->configurator, configuration->shard, rank);
+    return placed == configuration->count && placed == 1 + w->options.replicas;
+}
+
 static bool s_is_settled (const world_t *w)
 {
     for (uint32_t i = 0; i < SHARDS; i++) {
         const configuration_t *present = configurator_present (w->configurator, i);
         if (configurator_state (w->configurator, i) != SHARD_OPEN ||
-            present->members[present->owner].node != i % NODES ||
-            present->count != 1 + w->options.replicas || s_has_secondary (present))
+            present->members[present->owner].node != i % NODES || !s_is_placed (w, present) ||
+            s_has_secondary (present))
             return false;
     }
     return true;
@@ -665,6 +681,7 @@ static void s_make (world_t *w, uint64_t seed)
                                           .bootstrap_wait_ms = 1000,
                                           .repeat_ms = 20,
                                           .move_wait_ms = 200,
+                                          .rereplicate_after_ms = 100,
                                           .home_steady_ms = 300,
                                           .home_steady_most_ms = 2000};
     w->options.secondary.uuid[0] = 255;
