@@ -80,7 +80,7 @@ typedef enum {
     CONFIGURATOR_SURVEY, /* ask `node` how far its log of `shard` goes and whether `position` is in it; then
                                configurator_answered with `number` */
     CONFIGURATOR_ROUTE, /* requests for `shard` go to `node` under `epoch`; or NOBODY: hold them, and
-                               `missing` is the node to bring back */
+                               `missing` is the node to bring back. The last of a drain counts */
     CONFIGURATOR_LEAVE  /* S is to forget `shard` and delete its file */
 } configurator_effect_kind_t;
 
