@@ -89,10 +89,11 @@ void flusher_on_held (flusher_t *self)
     self->held++;
 }
 
-bool flusher_hesitates (const flusher_t *self)
+int64_t flusher_due_us (const flusher_t *self)
 {
-    return self->policy == FLUSH_ALWAYS && self->written > self->asked &&
-           self->asked <= self->durable;
+    bool is_put_off =
+        self->policy == FLUSH_ALWAYS && self->written > self->asked && self->asked <= self->durable;
+    return is_put_off ? self->durable_us + self->took_us / PATIENCE : INT64_MAX;
 }
 
 void flusher_demand (flusher_t *self, uint64_t lsn)

@@ -70,8 +70,9 @@ void flusher_demand (flusher_t *self, uint64_t lsn);
 /* Whether a sync is to be asked for now: then up to where. It counts as asked for. */
 bool flusher_ask (flusher_t *self, int64_t now_us, uint64_t *lsn);
 
-/* Whether it will be so within less than a sync takes, though nothing else happens. */
-bool flusher_hesitates (const flusher_t *self);
+/* When it will be so under always, though nothing else happens; INT64_MAX: not before a sync has ended, or
+ * something was written. */
+int64_t flusher_due_us (const flusher_t *self);
 
 /* Replies that wait for lsns up to this one may leave; UINT64_MAX: all. */
 uint64_t flusher_releasable (const flusher_t *self, int64_t now_us);

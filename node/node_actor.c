@@ -3,6 +3,7 @@
 #include "actors/clock.h"
 #include "actors/data_directory.h"
 #include "actors/process.h"
+#include "actors/wait.h"
 #include "actors/wire.h"
 
 #include <inttypes.h>
@@ -15,7 +16,7 @@ enum {
     PENDING_SLACK_BYTES = 4 * 1024 * 1024,
     INPROC_HIGH_WATER_MARK = 10000,
     EXPIRE_BUDGET = 256,
-    STALL_MS = 1,           /* how long to wait for replies to be sent */
+    STALL_US = 1000,        /* how long to wait for replies to be sent */
     LOAD_US = 5000,         /* how long a turn loads data */
     SPACE_MS = 1000,        /* how long a node waits for space before it tells */
     SNAPSHOT_STEP_US = 800, /* the most a turn walks the tables for a snapshot */
@@ -181,33 +182,39 @@ static bool s_tend_disk (node_t *self)
     const char *fault = persistence_fault (self->persistence);
     if (*fault && !self->ended)
         node_end (self, true, fault); // R20
-    return (more && s_is_idle (self, now_us)) || persistence_hesitates (self->persistence);
+    return more && s_is_idle (self, now_us);
 }
 
 /* How long to wait for something to happen. */
-static int s_patience_ms (const node_t *self, bool busy)
+static int64_t s_patience_us (const node_t *self, bool busy)
 {
-    return outbox_is_full (self->outbox) ? STALL_MS : busy ? 0 : TICK_MS;
+    if (outbox_is_full (self->outbox))
+        return STALL_US;
+    if (busy)
+        return 0;
+    int64_t now_us = clock_us ();
+    int64_t due_us = self->persistence ? persistence_due_us (self->persistence) : INT64_MAX;
+    return due_us - now_us < TICK_MS * 1000 ? due_us - now_us : TICK_MS * 1000;
 }
 
 static void s_wait (node_t *self, bool busy)
 {
-    bool stalled = node_is_stalled (self);
-    short requests = stalled ? 0 : ZMQ_POLLIN;
-    zmq_pollitem_t items[5 + PERSISTENCE_SOCKETS] = {{zsock_resolve (self->pipe), 0, ZMQ_POLLIN, 0},
-                                                     {self->control, 0, ZMQ_POLLIN, 0},
-                                                     {self->data, 0, requests, 0}};
-    int count = 3;
+    bool takes = !node_is_stalled (self);
+    wait_item_t items[5 + PERSISTENCE_SOCKETS] = {
+        {.socket = zsock_resolve (self->pipe), .wanted = true},
+        {.socket = self->control, .wanted = true},
+        {.socket = self->data, .wanted = takes}};
+    size_t count = 3;
     void *disk[PERSISTENCE_SOCKETS];
     size_t disks = self->persistence ? persistence_sockets (self->persistence, disk) : 0;
     for (size_t i = 0; i < disks; i++)
-        items[count++] = (zmq_pollitem_t){disk[i], 0, ZMQ_POLLIN, 0};
+        items[count++] = (wait_item_t){.socket = disk[i], .wanted = true};
     if (self->door) {
-        items[count++] = (zmq_pollitem_t){door_socket (self->door), 0, requests, 0};
-        items[count++] = (zmq_pollitem_t){door_monitor (self->door), 0, ZMQ_POLLIN, 0};
+        items[count++] = (wait_item_t){.socket = door_socket (self->door), .wanted = takes};
+        items[count++] = (wait_item_t){.socket = door_monitor (self->door), .wanted = true};
     }
-    zmq_poll (items, count, s_patience_ms (self, busy));
-    if (self->door && items[count - 1].revents)
+    wait_for (items, count, s_patience_us (self, busy));
+    if (self->door && items[count - 1].ready)
         self->next_tend_ms = 0;
 }
 

@@ -408,9 +408,9 @@ void persistence_demand (persistence_t *self, uint64_t lsn)
     s_pass_demand (self);
 }
 
-bool persistence_hesitates (const persistence_t *self)
+int64_t persistence_due_us (const persistence_t *self)
 {
-    return self->state == RUNNING && flusher_hesitates (&self->flusher);
+    return self->state == RUNNING ? flusher_due_us (&self->flusher) : INT64_MAX;
 }
 
 uint64_t persistence_releasable (const persistence_t *self, int64_t now_us)

@@ -79,8 +79,8 @@ uint64_t persistence_durable (const persistence_t *self);
 /* Has the log synced up to an lsn, whatever the policy is, once it is written that far. */
 void persistence_demand (persistence_t *self, uint64_t lsn);
 
-/* A sync is put off for less time than one can sleep: come back at once. */
-bool persistence_hesitates (const persistence_t *self);
+/* When a sync that is put off will be due, on clock_us: come back then. INT64_MAX: there is none. */
+int64_t persistence_due_us (const persistence_t *self);
 
 /* Has all that was executed synced as soon as possible, whether it is written yet or not. True: it is by
  * now. Whoever waits for it asks again each turn, as more may have been executed. */

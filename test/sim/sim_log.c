@@ -524,7 +524,7 @@ static int64_t s_next_ask_us (const sim_log_t *self, int64_t now_us)
         return INT64_MAX;
     if (flusher->wanted > flusher->asked)
         return now_us;
-    if (flusher_hesitates (flusher)) {
+    if (flusher_due_us (flusher) != INT64_MAX) {
         int64_t part_us = flusher->took_us / 16;
         return now_us + (part_us > HESITATE_US ? part_us : HESITATE_US);
     }

@@ -45,6 +45,7 @@ SHELLS = [
     "actors/files_disk.[ch]",  # the files of a directory
     "actors/parcel.[ch]",      # structs from thread to thread
     "broker/placement.[ch]",   # one of them
+    "actors/wait.[ch]",        # waits for sockets
     "actors/wire.[ch]",        # a socket that connects
     "actors/door.[ch]",        # a socket that is connected to
     "actors/door_guard.[ch]",  # watches the connections of a door

@@ -44,12 +44,12 @@ static void test_flusher_always_waits_for_those_it_has_let_go (void **state)
     flusher_on_written (&d, 40, 1100);
     flusher_on_durable (&d, 30, 1400);
     assert_false (flusher_ask (&d, 1450, &lsn)); /* three were let go, one is here */
-    assert_true (flusher_hesitates (&d));
+    assert_int_equal (flusher_due_us (&d), 1500);
     s_hold (&d, 2);
     flusher_on_written (&d, 60, 1450);
     assert_true (flusher_ask (&d, 1450, &lsn));
     assert_int_equal (lsn, 60);
-    assert_false (flusher_hesitates (&d));
+    assert_int_equal (flusher_due_us (&d), INT64_MAX);
     flusher_on_durable (&d, 60, 1850); /* it took 400 */
     s_hold (&d, 1);
     flusher_on_written (&d, 70, 1860);
