@@ -7,14 +7,23 @@ struct blob {
     atomic_uint references;
     kv_slice_t bytes;
     void *owner;                   /* what keeps the bytes */
-    void (*release) (void *owner); /* frees it */
+    void (*release) (void *owner); /* frees it; NULL: the bytes are in `copy` */
+    uint8_t copy[];
 };
+
+static blob_t *s_new (size_t copy_bytes)
+{
+    blob_t *self = malloc (sizeof *self + copy_bytes);
+    KV_ASSERT (self != NULL);
+    atomic_init (&self->references, 1);
+    self->owner = NULL;
+    self->release = NULL;
+    return self;
+}
 
 blob_t *blob_wrap (kv_slice_t bytes, void *owner, void (*release) (void *owner))
 {
-    blob_t *self = malloc (sizeof *self);
-    KV_ASSERT (self != NULL);
-    atomic_init (&self->references, 1);
+    blob_t *self = s_new (0);
     self->bytes = bytes;
     self->owner = owner;
     self->release = release;
@@ -35,11 +44,11 @@ blob_t *blob_from_writer (writer_t *writer)
 
 blob_t *blob_copy (kv_slice_t bytes)
 {
-    uint8_t *data = malloc (bytes.size ? bytes.size : 1);
-    KV_ASSERT (data != NULL);
+    blob_t *self = s_new (bytes.size);
     if (bytes.size)
-        memcpy (data, bytes.data, bytes.size);
-    return blob_take (data, bytes.size);
+        memcpy (self->copy, bytes.data, bytes.size);
+    self->bytes = kv_slice (self->copy, bytes.size);
+    return self;
 }
 
 blob_t *blob_ref (blob_t *self)
@@ -59,7 +68,8 @@ void blob_unref (blob_t **self_p)
     KV_ASSERT (before > 0);
     if (before > 1)
         return;
-    self->release (self->owner); // B2
+    if (self->release)
+        self->release (self->owner); // B2
     free (self);
 }
 

@@ -128,18 +128,23 @@ static void s_send_lane (outbox_t *self, const outbox_target_t *target)
         log_event (target->log, KV_LOG_WARN, "event=replies_dropped");
 }
 
+/* Takes over the body. */
+static void s_send_one (const outbox_target_t *target, kv_slice_t envelope, blob_t *body)
+{
+    if (!target->door) {
+        blob_unref (&body);
+        return;
+    }
+    /* A client that is gone or does not read is the door's to count. */
+    kv_status_t status = door_send (target->door, envelope, body);
+    (void)status;
+}
+
 static void s_send_direct (outbox_t *self, const outbox_target_t *target)
 {
     for (size_t i = 0; i < self->direct_count; i++) {
         direct_t *reply = &self->direct[i];
-        if (target->door) {
-            /* A client that is gone or does not read is the door's to count. */
-            kv_status_t status =
-                door_send (target->door, blob_bytes (reply->envelope), reply->body);
-            (void)status;
-        } else {
-            blob_unref (&reply->body);
-        }
+        s_send_one (target, blob_bytes (reply->envelope), reply->body);
         blob_unref (&reply->envelope);
     }
     self->direct_count = 0;
@@ -155,13 +160,12 @@ void outbox_send (outbox_t *self, const outbox_target_t *target)
 static void s_ready (outbox_t *self, const reply_route_t *route, kv_slice_t reply,
                      const outbox_target_t *target)
 {
-    if (outbox_is_due (self) || reply.size > KV_REPLY_BYTES_MAX - outbox_writer (self)->size)
-        outbox_send (self, target);
     if (route->envelope.size) {
-        self->direct[self->direct_count++] =
-            (direct_t){.envelope = blob_copy (route->envelope), .body = blob_copy (reply)};
+        s_send_one (target, route->envelope, blob_copy (reply));
         return;
     }
+    if (outbox_is_due (self) || reply.size > KV_REPLY_BYTES_MAX - outbox_writer (self)->size)
+        outbox_send (self, target);
     writer_raw (outbox_writer (self), reply);
     KV_ASSERT (!outbox_writer (self)->overflow);
     reply_lane_add (self->lane, route->tag);

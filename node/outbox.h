@@ -51,7 +51,8 @@ void outbox_hold_synced_direct (outbox_t *self, kv_slice_t envelope, writer_t *r
 void outbox_hold_save_direct (outbox_t *self, kv_slice_t envelope, writer_t *reply,
                               uint64_t snapshot);
 
-/* Makes ready what waits for no more than `lsn`, sending bundles that fill up (O1). */
+/* Makes ready what waits for no more than `lsn`; bundles that fill up, and what is for the direct door, are
+ * sent at once (O1). */
 void outbox_release (outbox_t *self, uint64_t lsn, const outbox_target_t *target);
 
 /* Likewise what waits until that is durable, as its request asked for. */
