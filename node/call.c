@@ -185,7 +185,8 @@ sampler_t *call_sampler (call_t *call)
 
 const char *call_info (const call_t *call)
 {
-    return call->executor->info ? call->executor->info : "";
+    const executor_t *executor = call->executor;
+    return executor->info ? executor->info (executor->info_context) : "";
 }
 
 const executor_options_t *call_options (const call_t *call)

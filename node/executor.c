@@ -129,9 +129,10 @@ void executor_set_sink (executor_t *self, const shard_sink_t *sink)
     self->host.sink = sink;
 }
 
-void executor_set_info (executor_t *self, const char *text)
+void executor_set_info (executor_t *self, executor_info_fn *info, void *context)
 {
-    self->info = text;
+    self->info = info;
+    self->info_context = context;
 }
 
 key_ref_t executor_ref (const executor_t *self, kv_slice_t key, uint32_t *shard)

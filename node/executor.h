@@ -113,9 +113,10 @@ snapshot_wish_t executor_take_snapshot_wish (executor_t *self);
  * there may be more. */
 size_t executor_tick (executor_t *self, int64_t now_ms, size_t budget);
 
-/* A gauge or counter the shell adds to INFO: "# Section" lines and name:value lines, appended to
- * what INFO prints. The shell sets it before a drain. Borrowed until set again; may be NULL. */
-void executor_set_info (executor_t *self, const char *text);
+/* Gauges and counters the shell adds to INFO: "# Section" lines and name:value lines, appended to what INFO
+ * prints. Called when INFO is asked for; the text is borrowed until the next call. NULL, as at first: none. */
+typedef const char *(executor_info_fn)(void *context);
+void executor_set_info (executor_t *self, executor_info_fn *info, void *context);
 
 typedef struct {
     uint64_t keys, expiring_keys, bytes;

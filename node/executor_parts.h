@@ -46,7 +46,8 @@ struct executor {
     waiting_t window[EXECUTOR_WINDOW];
     key_ref_t *refs; /* of the running multi-key command */
     uint32_t refs_capacity;
-    const char *info; /* borrowed from the shell, may be NULL */
+    executor_info_fn *info; /* the shell's, may be NULL */
+    void *info_context;
     uint64_t commands, errors, hits, misses;
     command_stats_t by_command[COMMAND_COUNT];
 };

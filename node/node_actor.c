@@ -11,7 +11,8 @@
 enum {
     TICK_MS = 10,   /* how often expired keys are looked for */
     STOP_MS = 2000, /* what a stopping node gives the broker */
-    TEND_MS = 100,  /* how often the direct door looks after its connections, and INFO is made */
+    TEND_MS =
+        100, /* how often the direct door looks after its connections, and commands are counted */
     /* Beside one largest frame: empty frames cost libzmq 32 times their bytes on the wire. */
     PENDING_SLACK_BYTES = 4 * 1024 * 1024,
     INPROC_HIGH_WATER_MARK = 10000,
@@ -33,8 +34,10 @@ void node_end (node_t *self, bool failed, const char *reason)
 
 /* ---- the direct door ------------------------------------------------------------------------ */
 
-static void s_make_info (node_t *self)
+/* For INFO. */
+static const char *s_make_info (void *context)
 {
+    node_t *self = context;
     node_info_t *info = &self->info;
     if (self->door) {
         door_stats_t stats = door_stats (self->door);
@@ -47,10 +50,10 @@ static void s_make_info (node_t *self)
         info->output_bytes = stats.output_bytes;
     }
     info->now_ms = self->now_ms;
-    node_info_rate (info, executor_stats (self->executor).commands);
     node_info_write (info, self->info_text);
     if (self->persistence)
         persistence_info (self->persistence, self->info_text + strlen (self->info_text));
+    return self->info_text;
 }
 
 static void s_tend (node_t *self)
@@ -61,7 +64,8 @@ static void s_tend (node_t *self)
         door_tend (self->door);
     while (self->door && door_next_gone (self->door, identity, &bytes) == KV_OK)
         continue;
-    s_make_info (self);
+    self->info.now_ms = self->now_ms;
+    node_info_rate (&self->info, executor_stats (self->executor).commands);
     self->next_tend_ms = self->now_ms + TEND_MS;
 }
 
@@ -309,8 +313,7 @@ static kv_status_t s_start (node_t *self, const void *given)
                                .port = options->port,
                                .started_ms = self->now_ms,
                                .rated_ms = self->now_ms};
-    s_make_info (self);
-    executor_set_info (self->executor, self->info_text);
+    executor_set_info (self->executor, s_make_info, self);
     status = s_open_persistence (self, why, sizeof why);
     if (status)
         node_end (self, true, why);

@@ -21,7 +21,7 @@ typedef struct {
 /* Takes the pace anew if a second has passed; `commands` are those executed so far. */
 void node_info_rate (node_info_t *self, uint64_t commands);
 
-/* For executor_set_info. */
+/* For INFO (executor_set_info). */
 void node_info_write (const node_info_t *self, char text[NODE_INFO_BYTES]);
 
 #endif

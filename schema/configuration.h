@@ -5,8 +5,9 @@
  *
  *   G1  1 <= epoch <= KV_EPOCH_MAX; configurations of a shard have epochs that rise.
  *   G2  1 <= count <= KV_MEMBERS_MAX; owner < count; no two members are of the same node.
- *   G3  the secondary WAL is a member like any other, but never the owner: node KV_SECONDARY, with the
- *       coordinator's uuid and incarnation.
+ *   G3  the secondary WAL is a member like any other, but never the owner: node KV_SECONDARY, with the uuid
+ *       of the coordinator's data directory and incarnation 0, the same over its restarts: all that it has
+ *       acknowledged is durable (R13).
  *
  * Pure. A message struct: whoever holds it owns it, it borrows nothing. */
 #ifndef KVDB_SCHEMA_CONFIGURATION_H

@@ -18,6 +18,7 @@ struct sim_journal {
     writer_t stream;     /* the records, back to back */
     uint64_t *positions; /* owned [shards]: the highest ever given */
     bool power;
+    uint64_t resumed_lsn; /* where the present life of the log began */
 };
 
 sim_journal_t *sim_journal_new (uint32_t shards)
@@ -221,7 +222,8 @@ const char *sim_journal_recovered (sim_journal_t *self, const sim_journal_found_
     size_t count = 0;
     while (count < self->count && self->logged[count].end_lsn <= found->lsn)
         count++;
-    if (count > 0 ? self->logged[count - 1].end_lsn != found->lsn : found->lsn != 0)
+    uint64_t end_lsn = count > 0 ? self->logged[count - 1].end_lsn : 0;
+    if (found->lsn != end_lsn && found->lsn != self->resumed_lsn)
         return "U1: the log ends within a record";
     const char *violated = s_check_loss (self, found, count, loss);
     if (!violated)
@@ -229,6 +231,7 @@ const char *sim_journal_recovered (sim_journal_t *self, const sim_journal_found_
     if (count < self->count)
         self->stream.size = self->logged[count].at;
     self->count = count;
+    self->resumed_lsn = found->resumes_lsn;
     self->power = false;
     return violated;
 }

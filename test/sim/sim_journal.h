@@ -43,7 +43,9 @@ uint64_t sim_journal_record (const sim_journal_t *self, size_t index, record_t *
 uint64_t sim_journal_position (const sim_journal_t *self, uint32_t shard);
 
 typedef struct {
-    uint64_t lsn;               /* behind the last record recovered */
+    uint64_t lsn; /* behind the last record recovered, or where its log was last gone on with */
+    uint64_t
+        resumes_lsn; /* where it is gone on with: behind what a crash has cut short, if there is such */
     const executor_t *executor; /* with what was recovered */
     flush_policy_t policy;
     int64_t interval_us;

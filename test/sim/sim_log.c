@@ -221,7 +221,9 @@ static kv_status_t s_run (sim_log_t *self, file_error_t *error)
 /* G3 */
 static kv_status_t s_judge (sim_log_t *self)
 {
-    sim_journal_found_t found = {.lsn = recovery_end (self->recovery).record_lsn,
+    wal_end_t end = recovery_end (self->recovery);
+    sim_journal_found_t found = {.lsn = end.record_lsn,
+                                 .resumes_lsn = end.place.lsn,
                                  .executor = self->options.executor,
                                  .policy = self->options.policy,
                                  .interval_us = self->options.interval_us};

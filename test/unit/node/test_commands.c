@@ -237,10 +237,16 @@ static void test_commands_flushall (void **state)
     EXPECT (s, "FLUSHALL now", SYNTAX);
 }
 
+static const char *s_info (void *context)
+{
+    (void)context;
+    return "# Server\nuptime_in_seconds:7\n\n# Replication\nrole:owner\n";
+}
+
 static void test_commands_info (void **state)
 {
     server_t *s = *state;
-    executor_set_info (s->executor, "# Server\nuptime_in_seconds:7\n\n# Replication\nrole:owner\n");
+    executor_set_info (s->executor, s_info, NULL);
     EXPECT (s, "SET k v", "OK");
     EXPECT (s, "GET k", "\"v\"");
     EXPECT (s, "GET none", "nil");
@@ -263,7 +269,7 @@ static void test_commands_info (void **state)
     assert_non_null (strstr (stats, "cmdstat_get:calls=2,rejected_calls=1,failed_calls=0\r\n"));
     assert_non_null (strstr (stats, "cmdstat_incr:calls=1,rejected_calls=0,failed_calls=1\r\n"));
     assert_non_null (strstr (server_ask (s, "INFO all"), "cmdstat_"));
-    executor_set_info (s->executor, NULL);
+    executor_set_info (s->executor, NULL, NULL);
     assert_null (strstr (server_ask (s, "INFO"), "# Replication"));
 }
 
