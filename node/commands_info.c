@@ -155,9 +155,9 @@ static bool s_is_heading (kv_slice_t line, kv_slice_t *name)
 }
 
 /* Copies the shell's lines below a heading. */
-static void s_shell_lines (call_t *call, writer_t *out, kv_slice_t section)
+static void s_shell_lines (const char *info, writer_t *out, kv_slice_t section)
 {
-    const char *at = call_info (call);
+    const char *at = info;
     kv_slice_t line;
     kv_slice_t name = kv_slice ("", 0);
     while (s_next_line (&at, &line)) {
@@ -187,31 +187,32 @@ static bool s_is_own_section (kv_slice_t section)
 }
 
 /* The sections that only the shell knows. */
-static void s_shell_sections (call_t *call, writer_t *out)
+static void s_shell_sections (call_t *call, const char *info, writer_t *out)
 {
-    const char *at = call_info (call);
+    const char *at = info;
     kv_slice_t line;
     kv_slice_t name;
     while (s_next_line (&at, &line)) {
         if (!s_is_heading (line, &name) || s_is_own_section (name) || !s_wants (call, name))
             continue;
         s_heading (out, name);
-        s_shell_lines (call, out, name);
+        s_shell_lines (info, out, name);
     }
 }
 
 void command_info (call_t *call)
 {
     writer_t text = writer_make (SIZE_MAX);
+    const char *info = call_info (call); /* once: it is the shell's until asked again */
     for (size_t i = 0; i < SECTIONS; i++) {
         kv_slice_t name = kv_slice_text (s_sections[i].name);
         if (!s_wants (call, name))
             continue;
         s_heading (&text, name);
         s_sections[i].lines (call, &text);
-        s_shell_lines (call, &text, name);
+        s_shell_lines (info, &text, name);
     }
-    s_shell_sections (call, &text);
+    s_shell_sections (call, info, &text);
     result_value (call->out);
     writer_text (call->out, kv_slice (text.data, text.size));
     writer_free (&text);

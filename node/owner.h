@@ -1,7 +1,7 @@
 /* owner - a shard's owner under its epochs: what the other copies have, what is committed, whether an answer
  * may leave, and what is to be asked of the coordinator. Beside it stands the replica_t of the owner's own log.
  *
- *   OPENING --open record committed, grace over--> SERVING --a planned move--> HOLDING --all committed--> OVER
+ *   OPENING --open record committed, grace over--> SERVING --a planned move--> HOLDING --all committed--> GONE
  *      ^                                             |                                                     ^
  *      +-- a configuration with the same owner ------+        any --an epoch that somebody else owns------+
  *
