@@ -1,39 +1,9 @@
 /* kv_json - the JSON part of kv_print.h (RFC 8259). */
 #include "client/kv_print.h"
+#include "schema/utf8.h"
 
 #include <inttypes.h>
 #include <math.h>
-
-/* Bytes of the well-formed UTF-8 sequence at the start (RFC 3629), 0 if there is none. */
-static size_t s_utf8_bytes (kv_slice_t at)
-{
-    uint8_t first = at.data[0];
-    if (first < 0x80)
-        return 1;
-    size_t size = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    if (first < 0xc2 || first > 0xf4 || at.size < size)
-        return 0;
-    for (size_t i = 1; i < size; i++) {
-        if ((at.data[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    uint8_t second = at.data[1];
-    bool overlong = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
-    bool surrogate = first == 0xed && second > 0x9f;
-    bool beyond = first == 0xf4 && second > 0x8f;
-    return overlong || surrogate || beyond ? 0 : size;
-}
-
-static bool s_is_utf8 (kv_slice_t bytes)
-{
-    while (bytes.size > 0) {
-        size_t size = s_utf8_bytes (bytes);
-        if (size == 0)
-            return false;
-        bytes = kv_slice (bytes.data + size, bytes.size - size);
-    }
-    return true;
-}
 
 static void s_string (FILE *out, kv_slice_t text)
 {
@@ -70,7 +40,7 @@ static void s_base64 (FILE *out, kv_slice_t bytes)
 
 void kv_print_json_bytes (FILE *out, kv_slice_t bytes)
 {
-    if (s_is_utf8 (bytes)) {
+    if (utf8_is_text (bytes)) {
         s_string (out, bytes);
         return;
     }
@@ -100,7 +70,7 @@ static bool s_is_name (const kv_reply_t *key)
 {
     kv_reply_kind_t kind = kv_reply_kind (key);
     if (kind == KV_REPLY_TEXT || kind == KV_REPLY_BYTES)
-        return s_is_utf8 (s_data (key));
+        return utf8_is_text (s_data (key));
     return kind == KV_REPLY_INT;
 }
 

@@ -1,5 +1,7 @@
 #include "node/data_output.h"
 
+#include "schema/utf8.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -55,37 +57,6 @@ void data_json_text (writer_t *out, const char *format, ...)
     writer_raw (out, kv_slice_text (text));
 }
 
-/* Bytes of the UTF-8 character that `at` begins with, 0 if it is none (RFC 3629: nothing longer than
- * need be, no surrogates, nothing above 0x10ffff). */
-static size_t s_character (kv_slice_t at)
-{
-    uint8_t lead = at.data[0];
-    if (lead < 0x80)
-        return 1;
-    size_t bytes = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-    if (lead < 0xc2 || lead > 0xf4 || at.size < bytes)
-        return 0;
-    for (size_t i = 1; i < bytes; i++) {
-        if ((at.data[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    uint8_t next = at.data[1];
-    bool is_bad = (lead == 0xe0 && next < 0xa0) || (lead == 0xed && next > 0x9f) ||
-                  (lead == 0xf0 && next < 0x90) || (lead == 0xf4 && next > 0x8f);
-    return is_bad ? 0 : bytes;
-}
-
-static bool s_is_text (kv_slice_t bytes)
-{
-    while (bytes.size) {
-        size_t size = s_character (bytes);
-        if (size == 0)
-            return false;
-        bytes = kv_slice (bytes.data + size, bytes.size - size);
-    }
-    return true;
-}
-
 static bool s_is_plain (uint8_t byte)
 {
     return byte >= 0x20 && byte != '"' && byte != '\\' && byte != 0x7f;
@@ -129,7 +100,7 @@ static void s_base64 (writer_t *out, kv_slice_t bytes)
 
 void data_json_bytes (writer_t *out, const char *name, kv_slice_t bytes)
 {
-    bool is_text = s_is_text (bytes);
+    bool is_text = utf8_is_text (bytes);
     data_json_text (out, "\"%s%s\": \"", name, is_text ? "" : "_base64");
     if (is_text)
         s_string (out, bytes);
